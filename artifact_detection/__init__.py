@@ -1,0 +1,1 @@
+"""What the scripts and notebooks share: one file a room, in the order data flows (see README.md)."""

@@ -1,0 +1,134 @@
+"""Training settings: the defaults once, then a TOML file with the differences, then flags.
+
+Source of the idea: google-research/big_vision (unknown keys fail), nanoGPT (a config holds only what differs).
+"""
+
+import argparse
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from artifact_detection.data import OVERSAMPLING
+from artifact_detection.models import ARCHS
+from artifact_detection.schedules import SCHEDULES
+from artifact_detection.thresholds import parse_target
+from artifact_detection.transforms import AUGMENTATIONS
+
+
+class ConfigError(Exception):
+    """Settings that make no sense; the message names the key or flag."""
+
+
+def _setting(default, text: str, group: str, choices: Sequence[str] | None = None):
+    return field(default=default, metadata={"help": text, "group": group, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the result of a training run. A field is a flag (`--batch-size`) and a TOML key."""
+
+    dataset: str = _setting("dataset", "folder with {train,test}/{artifacts,no_artifacts}/", "data")
+    validation: float = _setting(0.2, "share of the training images kept for validation", "data")
+    oversampling: str = _setting("random", "how the minority class is repeated, to 1:1", "data", OVERSAMPLING)
+    augmentation: str = _setting("heavy", "preset of random transformations", "data", tuple(AUGMENTATIONS))
+    inject: float = _setting(0.0, "probability that a clean training image gets a synthetic artifact", "data")
+    image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
+
+    arch: str = _setting("vgg19", "network", "model", ARCHS)
+    weights: str = _setting("imagenet", "imagenet, none, or a torchvision state dict file", "model")
+
+    epochs: int = _setting(20, "passes over the (oversampled) training images", "optimisation")
+    batch_size: int = _setting(32, "images a step", "optimisation")
+    optimizer: str = _setting("adam", "optimizer", "optimisation", ("adam", "adamw", "sgd"))
+    lr: float = _setting(5e-5, "peak learning rate", "optimisation")
+    weight_decay: float = _setting(0.0, "weight decay", "optimisation")
+    schedule: str = _setting("warmup_cosine", "learning-rate schedule", "optimisation", SCHEDULES)
+    warmup_epochs: float = _setting(1.0, "epochs of linear warm-up (warmup_cosine only)", "optimisation")
+    loss: str = _setting("focal", "loss function", "optimisation", ("focal", "bce"))
+    focal_gamma: float = _setting(2.0, "focal loss: how much easy examples are played down", "optimisation")
+    focal_alpha: float = _setting(0.5, "focal loss: weight of the artifact class, 0 to 1", "optimisation")
+    clip: float = _setting(0.0, "largest gradient norm, 0 for no limit", "optimisation")
+    ema: float = _setting(0.0, "decay of a moving average of the weights, 0 for none", "optimisation")
+    target: str = _setting("f1", "goal of the threshold: f1, recall=R, precision=P or cost=FN:FP", "optimisation")
+
+    seed: int = _setting(0, "seed of the split, the initial weights and every random draw", "machine")
+    device: str = _setting("auto", "auto, cpu, cuda, cuda:1, mps", "machine")
+    precision: str = _setting("auto", "arithmetic of the network", "machine", ("auto", "fp32", "bf16", "fp16"))
+    workers: int = _setting(-1, "processes that prepare batches, -1 for automatic", "machine")
+
+    def __post_init__(self):
+        for name in ("validation", "inject", "focal_alpha", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "image_size", "lr"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"--{flag(name)} must be positive, not {getattr(self, name)}")
+        try:
+            parse_target(self.target)
+        except ValueError as error:
+            raise ConfigError(f"--target: {error}") from error
+        for setting in dataclasses.fields(self):
+            choices = setting.metadata["choices"]
+            if choices and getattr(self, setting.name) not in choices:
+                raise ConfigError(f"{setting.name} = {getattr(self, setting.name)!r}: choose from {', '.join(choices)}")
+
+
+def flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def read_toml(path: Path) -> dict:
+    """The settings that a TOML file changes; raises ConfigError for a broken file, an unknown key or a wrong type."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read --config {path}: {error}") from error
+    defaults = {setting.name: setting.default for setting in dataclasses.fields(TrainConfig)}
+    for name, value in values.items():
+        if name not in defaults:
+            near = difflib.get_close_matches(name, defaults, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"{path}: unknown key {name!r}; the nearest known one is {near!r}")
+        if isinstance(defaults[name], float) and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is not type(defaults[name]):
+            raise ConfigError(f"{path}: {name} must be {type(defaults[name]).__name__}, not {value!r}")
+    return values
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every setting, in groups; unset flags stay away from the namespace."""
+    groups = {}
+    for setting in dataclasses.fields(TrainConfig):
+        title = setting.metadata["group"]
+        group = groups.setdefault(title, parser.add_argument_group(title))
+        group.add_argument(
+            f"--{flag(setting.name)}",
+            type=type(setting.default),
+            choices=setting.metadata["choices"],
+            default=argparse.SUPPRESS,
+            metavar=None if setting.metadata["choices"] else setting.name.upper(),
+            help=f"{setting.metadata['help']} (default: {setting.default})",
+        )
+
+
+def given_flags(arguments: argparse.Namespace) -> dict:
+    """The settings among the parsed arguments that the user gave."""
+    names = {setting.name for setting in dataclasses.fields(TrainConfig)}
+    return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def merge(file: Path | None, flags: dict) -> TrainConfig:
+    """Defaults < file < flags. Raises ConfigError."""
+    return TrainConfig(**{**(read_toml(file) if file else {}), **flags})
+
+
+def to_toml(tables: dict[str, dict]) -> str:
+    """Tables of plain values as TOML; JSON's spelling of strings, numbers and booleans is also TOML's."""
+    parts = []
+    for table, values in tables.items():
+        parts += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
+    return "\n".join(parts)

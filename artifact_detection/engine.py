@@ -1,0 +1,187 @@
+"""Training and prediction loops: numbers in, numbers out."""
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+
+
+class TrainingError(Exception):
+    """Training that cannot go on; the message says why."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" is CUDA where there is one, else Apple's MPS, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """float32, bfloat16 or float16; "auto" is bfloat16 where the hardware multiplies it natively, else float32."""
+    if name == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and _cpu_has_bf16()
+        return torch.bfloat16 if native else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _cpu_has_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Mixed precision on `device`, or nothing at all for float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def average_model(model: nn.Module, decay: float) -> nn.Module:
+    """An exponential moving average of the weights and batch-norm statistics, or the model itself for decay 0."""
+    if decay == 0:
+        return model
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    batches: Iterable[torch.Tensor],
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    description: str | None = None,
+) -> np.ndarray:
+    """Logits, (N,) float32, of batches of (B, 3, S, S) uint8, in order. Probabilities: `sigmoid(logits / temperature)`."""
+    device = device or next(model.parameters()).device
+    model.eval()
+    logits = []
+    for images in tqdm(batches, description, unit="batch", leave=False, disable=None if description else True):
+        with autocast(device, dtype):
+            logits.append(model(images.to(device, non_blocking=True)).float().cpu())
+    return torch.cat(logits).numpy() if logits else np.empty(0, np.float32)
+
+
+class Trainer:
+    """A model in training, and everything that an interruption must not lose.
+
+    Each epoch draws its random numbers from (seed, epoch) alone, so a run continued from `state()` after an epoch
+    gives the same weights, bit for bit on the CPU, as one that was never interrupted.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: torch.utils.data.DataLoader,
+        loss_function: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Callable[[int], float],
+        *,
+        seed: int,
+        dtype: torch.dtype,
+        ema: float = 0.0,
+        clip: float = 0.0,
+    ):
+        self.model, self.loader, self.loss_function = model, loader, loss_function
+        self.optimizer, self.scheduler = optimizer, LambdaLR(optimizer, schedule)
+        self.average = average_model(model, ema)
+        self.seed, self.dtype, self.clip = seed, dtype, clip
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def scoring_model(self) -> nn.Module:
+        """The model to score with: the moving average where there is one."""
+        return self.average.module if isinstance(self.average, AveragedModel) else self.model
+
+    def run_epoch(self, epoch: int) -> float:
+        """One pass over the loader (epochs count from 0): the mean loss per sample."""
+        self.loader.batch_sampler.epoch = epoch
+        torch.manual_seed(self.seed * 1_000_003 + epoch)
+        self.model.train()
+        total, samples = 0.0, 0
+        for images, targets in tqdm(self.loader, f"epoch {epoch + 1}", unit="batch", leave=False, disable=None):
+            total += self.step(images, targets) * len(targets)
+            samples += len(targets)
+        return total / samples
+
+    def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
+        """One update from (B, 3, S, S) uint8 and (B,) float32: the loss. TrainingError if it is not finite."""
+        images, targets = images.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+        with autocast(self.device, self.dtype):
+            logits = self.model(images)  # (B,)
+        loss = self.loss_function(logits.float(), targets)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss became {loss.item()}: try a lower --lr or --precision fp32")
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+        if isinstance(self.average, AveragedModel):
+            self.average.update_parameters(self.model)
+        return loss.item()
+
+    def _parts(self) -> dict:
+        return {
+            "model": self.model,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "scaler": self.scaler,
+        }
+
+    def state(self) -> dict:
+        """Tensors and plain values, for `restore`."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def restore(self, state: dict) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+
+def validation_row(targets: np.ndarray, logits: np.ndarray, loss_function: nn.Module) -> dict[str, float]:
+    """What history.csv keeps of the validation: loss, AP and ROC-AUC, recall and precision at probability 0.5."""
+    predicted = logits >= 0
+    loss = loss_function(torch.tensor(logits), torch.tensor(targets, dtype=torch.float32))
+    return {
+        "val_loss": float(loss),
+        "val_ap": float(average_precision_score(targets, logits)),
+        "val_roc_auc": float(roc_auc_score(targets, logits)),
+        "val_recall": float(recall_score(targets, predicted, zero_division=np.nan)),
+        "val_precision": float(precision_score(targets, predicted, zero_division=np.nan)),
+    }
+
+
+def measure_rate(trainer: Trainer, image_size: int, batch_size: int, steps: int = 2) -> float:
+    """Training speed in images/s on random images; the trainer is left as it was."""
+    probe = copy.deepcopy(trainer.model).train()
+    images = torch.randint(256, (batch_size, 3, image_size, image_size), dtype=torch.uint8, device=trainer.device)
+    for step in range(steps + 1):
+        if step == 1:  # the first one pays for allocations
+            start = time.perf_counter()
+        with autocast(trainer.device, trainer.dtype):
+            logits = probe(images)
+        logits.float().sum().backward()
+    return steps * batch_size / (time.perf_counter() - start)

@@ -1,0 +1,111 @@
+"""Heat maps: where in the image the network sees an artifact, and a check of whether that is true.
+
+Grad-CAM (Selvaraju et al., ICCV 2017) weighs each channel by its mean gradient; HiResCAM (Draelos and Carin, arXiv
+2011.08891) multiplies gradient and activation at each place, and so shows only what the logit was computed from. The
+two differ where the network pools by maximum after the map that is shown (VGG), else they are equal, because the
+head begins with a global average. The check is the pointing game (Zhang et al., IJCV 2018) on injected artifacts.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from artifact_detection.injection import inject
+from artifact_detection.intervals import wilson
+from artifact_detection.models import Detector
+from artifact_detection.transforms import evaluation_transform
+
+METHODS = ("hirescam", "gradcam")
+MARGIN = 15 / 224  # of the image's side: how far from the mask still counts as a hit
+BATCH = 16
+
+
+def heatmaps(model: Detector, images: torch.Tensor, method: str = "hirescam") -> tuple[np.ndarray, np.ndarray]:
+    """Heat maps (B, S, S) float32 in [0, 1] and logits (B,) of images (B, 3, S, S) uint8.
+
+    1 is the place that speaks most for an artifact in that image; a map of zeros means that no place does. The
+    network's deepest convolutional map is used, before a pooling at its end. Leaves the model in evaluation mode.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
+    activations, logits = _forward(model.eval(), images)
+    gradients = torch.autograd.grad(logits.sum(), activations)[0]  # (B, C, h, w)
+    if method == "gradcam":
+        gradients = gradients.mean((2, 3), keepdim=True)
+    maps = F.relu((gradients * activations).sum(1, keepdim=True)).detach()  # (B, 1, h, w)
+    maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")[:, 0]  # (B, S, S)
+    maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    return maps.cpu().numpy(), logits.detach().cpu().numpy()
+
+
+def _forward(model: Detector, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The deepest map (B, C, h, w) as a leaf, and the logits (B,) computed from it; nothing before it is recorded."""
+    kept = []
+
+    def cut(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        torch.set_grad_enabled(True)  # from here on; undone where no_grad ends
+        kept.append(output.detach().requires_grad_())
+        return kept[0]
+
+    layers = [layer for layer in model.trunk.children() if not isinstance(layer, nn.MaxPool2d)]
+    handle = layers[-1].register_forward_hook(cut)
+    try:
+        with torch.no_grad():
+            logits = model(images)
+    finally:
+        handle.remove()
+    return kept[0], logits
+
+
+def explain(model: Detector, images: Sequence[np.ndarray], method: str = "hirescam") -> np.ndarray:
+    """Heat maps (N, S, S) float32 in [0, 1] of images (H, W, 3) uint8 of any size, under the model's preprocessing."""
+    device, maps = next(model.parameters()).device, []
+    for start in range(0, len(images), BATCH):
+        batch = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
+        maps.append(heatmaps(model, torch.stack(batch).to(device), method)[0])
+    size = model.preprocessing.size
+    return np.concatenate(maps) if maps else np.empty((0, size, size), np.float32)
+
+
+def is_hit(point: tuple[int, int], mask: np.ndarray, margin: float) -> bool:
+    """Whether (row, column) lies inside the mask (H, W) bool, or within `margin` pixels of it."""
+    if not mask.any():
+        return False
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return bool(distance[point] <= margin)
+
+
+def pointing_game(
+    model: Detector,
+    images: Sequence[np.ndarray],
+    kinds: Sequence[str],
+    *,
+    severity: int = 3,
+    seed: int = 0,
+    method: str = "hirescam",
+) -> pd.DataFrame:
+    """How often the heat map's maximum lies in the injected artifact, by kind, beside always pointing at the centre.
+
+    images: clean images (H, W, 3) uint8; each gets one artifact of every kind. A map without evidence is a miss.
+    Columns: n, value, low, high (Wilson, 95 %), centre; the last row, "all", joins the kinds.
+    """
+    size, rows = model.preprocessing.size, []
+    for kind in tqdm(kinds, "pointing game", leave=False, disable=None):
+        injected = [inject(image, kind, severity, np.random.default_rng((seed, i))) for i, image in enumerate(images)]
+        maps = explain(model, [image for image, _ in injected], method)
+        for heatmap, (_, mask) in zip(maps, injected, strict=True):
+            small = cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA) > 0
+            peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
+            hit = heatmap.max() > 0 and is_hit(peak, small, MARGIN * size)
+            rows.append({"kind": kind, "hit": hit, "centre": is_hit((size // 2, size // 2), small, MARGIN * size)})
+    table = pd.DataFrame(rows)
+    table = pd.concat([table, table.assign(kind="all")]).groupby("kind", sort=False)
+    result = table.agg(n=("hit", "size"), value=("hit", "mean"), centre=("centre", "mean"))
+    ends = [wilson(int(hits), n) for hits, n in zip(table["hit"].sum(), result["n"], strict=True)]
+    return result.assign(low=[low for low, _ in ends], high=[high for _, high in ends])

@@ -1,0 +1,46 @@
+"""Walking a user's folders: every entry is handed out once, in a fixed order, and no link can trap the walk."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def find_files(folder: str | Path) -> Iterator[tuple[Path, str]]:
+    """Yield (path, problem) for every file below `folder`: the upper ones first, each folder in name order.
+
+    `problem` is empty for a regular file, or says why there is nothing to read: a broken link, a pipe, a folder
+    without permission. A link to a folder is such a problem too: it is not followed, so a loop can do no harm
+    and no file is met twice.
+    """
+    pending = deque([Path(folder)])
+    while pending:
+        current = pending.popleft()
+        try:
+            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+        except OSError as error:
+            yield current, f"folder cannot be read: {error.strerror}"
+            continue
+        for entry in entries:
+            problem = _problem(entry)
+            if not problem and entry.is_dir():
+                pending.append(Path(entry.path))
+            else:
+                yield Path(entry.path), problem
+
+
+def _problem(entry: os.DirEntry) -> str:
+    try:
+        if entry.is_dir():
+            return "link to a folder, not followed" if _is_linked(entry) else ""
+        if entry.is_file():
+            return ""
+    except OSError:  # a link that leads to itself
+        pass
+    return "broken link" if entry.is_symlink() else "not a regular file"
+
+
+def _is_linked(entry: os.DirEntry) -> bool:
+    """True for symbolic links and for Windows' junctions, which `is_symlink` does not know."""
+    parent = os.path.realpath(os.path.dirname(entry.path))
+    return os.path.realpath(entry.path) != os.path.join(parent, entry.name)

@@ -1,0 +1,224 @@
+"""A labelled set made from clean images: some get an artifact, all leave by the same encoder.
+
+    OUT/{train,test}/image_00042_1.png    ready for organize_dataset.py --source OUT
+    OUT/injected.csv                      file, base, group, kind, severity, mask box, a row per file
+    OUT/unusable.csv                      what could not be used, and why
+    OUT/masks/{train,test}/…              on request: 255 where the artifact changed a pixel
+
+Near-duplicate bases form a group, and a group stands in one split only, so no identity that can be recognised as
+one is on both sides. The same images, settings and seed give the same bytes, so a killed run is simply run again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from artifact_detection.audit import duplicate_groups, measure_files
+from artifact_detection.files import exclusive_lock, remove_leftovers, write_atomic
+from artifact_detection.folders import find_files
+from artifact_detection.images import ImageError, read_image
+from artifact_detection.injection import KINDS, SEVERITIES, inject
+from artifact_detection.labels import ARTIFACT, CLEAN, IMAGE_SUFFIXES
+
+SPLITS = ("train", "test")
+COLUMNS = ["file", "base", "group", "kind", "severity", "x0", "y0", "x1", "y1"]
+T = TypeVar("T")
+
+
+class InjectionError(Exception):
+    """A set that cannot be made as it was asked for; the message says why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bytes of a set, besides the images. `size`: the longer side in pixels, 0 = as it is."""
+
+    prevalence: float = 0.1
+    seed: int = 0
+    kinds: tuple[str, ...] = tuple(KINDS)
+    severities: tuple[int, ...] = SEVERITIES
+    test_share: float = 0.2
+    size: int = 0
+    masks: bool = False
+
+    def __post_init__(self):
+        for name in ("prevalence", "test_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InjectionError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
+        if self.size < 0 or 0 < self.size < 16:
+            raise InjectionError(f"size is at least 16 pixels, or 0 for unchanged, not {self.size}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to write: `kind` is "" for a clean one."""
+
+    base: Path
+    group: int
+    split: str
+    index: int
+    kind: str
+    severity: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}/image_{self.index:05d}_{ARTIFACT if self.kind else CLEAN}.png"
+
+
+def find_images(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The files below a folder that are called like images, and path -> reason for everything else."""
+    if not folder.is_dir():
+        raise InjectionError(f"no folder {folder}")
+    paths, problems = [], {}
+    for path, problem in find_files(folder):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not problem:
+            paths.append(path)
+        else:
+            problems[str(path)] = problem or "not an image file"
+    return paths, problems
+
+
+def list_bases(folder: Path) -> tuple[list[Path], np.ndarray, dict[str, str]]:
+    """Every readable image below a folder, its group of near-duplicates (N,), and path -> reason for the rest."""
+    paths, problems = find_images(folder)
+    measured = measure_files(paths)
+    errors = measured.table["error"].to_numpy()
+    problems |= {str(path): error for path, error in zip(paths, errors, strict=True) if error}
+    usable = np.flatnonzero(errors == "")
+    return [paths[row] for row in usable], duplicate_groups(measured.take(usable)), problems
+
+
+def _parallel(function: Callable[..., T], items: Iterable, text: str) -> list[T]:
+    items = list(items)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(tqdm(pool.map(function, items), text, len(items), unit="img", disable=None))
+
+
+def choose_test(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Which of the images with these group ids (N,) stand in the test split, (N,) bool: whole groups only.
+
+    Groups are taken in random order as long as they fit into round(share * N) images.
+    """
+    chosen, left = np.zeros(len(groups), bool), round(share * len(groups))
+    for group in rng.permutation(np.unique(groups)):
+        members = groups == group
+        if members.sum() <= left:
+            chosen |= members
+            left -= members.sum()
+    return chosen
+
+
+def plan(bases: Sequence[Path], groups: np.ndarray, settings: Settings) -> list[Job]:
+    """Who gets which artifact in which split; kinds and severities come equally often.
+
+    Exactly round(prevalence * N) of all N files get one, and the same share of each split, to within one file.
+    """
+    rng = np.random.default_rng(settings.seed)
+    in_test = choose_test(groups, settings.test_share, rng)
+    artifacts = _artifact_counts(in_test, settings.prevalence)
+    cells = [(kind, severity) for kind in settings.kinds for severity in settings.severities]
+    deck = _endless(cells, rng)
+    numbers = iter(rng.permutation(len(bases)))
+    jobs = []
+    for split, count in zip(SPLITS, artifacts, strict=True):
+        rows = rng.permutation(np.flatnonzero(in_test == (split == "test")))
+        for position, row in enumerate(rows):
+            kind, severity = next(deck) if position < count else ("", 0)
+            jobs.append(Job(bases[row], int(groups[row]), split, int(next(numbers)), kind, severity))
+    return sorted(jobs, key=lambda job: job.name)
+
+
+def _artifact_counts(in_test: np.ndarray, prevalence: float) -> tuple[int, int]:
+    """How many artifacts train and test get: exact over both, rounded in test."""
+    total, test = round(prevalence * len(in_test)), round(prevalence * int(in_test.sum()))
+    return total - test, test
+
+
+def _endless(cells: list[T], rng: np.random.Generator):
+    """The cells in random order, again and again."""
+    while True:
+        yield from (cells[i] for i in rng.permutation(len(cells)))
+
+
+def render(job: Job, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of one file, (H, W, 3) uint8, and its mask (H, W) bool. Raises ImageError."""
+    image = read_image(job.base)
+    if settings.size:
+        scale = settings.size / max(image.shape[:2])
+        size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if not job.kind:
+        return image, np.zeros(image.shape[:2], bool)
+    return inject(image, job.kind, job.severity, np.random.default_rng((settings.seed, job.index)))
+
+
+def _write(job: Job, images: Path, out: Path, settings: Settings) -> dict | ImageError:
+    """Write one file and, on request, its mask; returns its row of injected.csv."""
+    try:
+        pixels, mask = render(job, settings)
+    except ImageError as error:
+        return error
+    write_atomic(out / job.name, _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)))
+    if settings.masks:
+        write_atomic(out / "masks" / job.name, _png(mask.astype(np.uint8) * 255))
+    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    box = (x, y, x + w, y + h) if job.kind else ("",) * 4
+    base = job.base.relative_to(images).as_posix()
+    return dict(zip(COLUMNS, (job.name, base, job.group, job.kind, job.severity or "", *box), strict=True))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def write_set(images: Path, out: Path, settings: Settings) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Make the set in `out`; returns the table of injected.csv and the problems, path -> reason.
+
+    Raises InjectionError if there is no usable image, or if `out` holds something else.
+    """
+    images, out = images.resolve(), out.resolve()
+    if out.is_relative_to(images) or images.is_relative_to(out):
+        raise InjectionError(f"--out {out} and --images {images} overlap: choose another folder")
+    bases, groups, problems = list_bases(images)
+    if not bases:
+        raise InjectionError(f"no usable image in {images} ({len(problems)} files that are none)")
+    jobs = plan(bases, groups, settings)
+    _claim(out, settings, bases)
+    with exclusive_lock(out):
+        folders = [out / part / split for part in ("", "masks")[: 1 + settings.masks] for split in SPLITS]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers([out, *folders])
+        rows = _parallel(lambda job: _write(job, images, out, settings), jobs, "writing")
+        problems |= {row.path: row.reason for row in rows if isinstance(row, ImageError)}
+        table = pd.DataFrame([row for row in rows if isinstance(row, dict)], columns=COLUMNS)
+        write_atomic(
+            out / "unusable.csv", pd.DataFrame(problems.items(), columns=["path", "reason"]).to_csv(index=False)
+        )
+        write_atomic(out / "injected.csv", table.to_csv(index=False))
+    return table, problems
+
+
+def _claim(out: Path, settings: Settings, bases: list[Path]) -> None:
+    """Make `out` a folder for this very set, or raise InjectionError if it holds another one."""
+    listing = "\n".join(f"{path} {path.stat().st_size}" for path in bases)
+    claim = json.dumps({**asdict(settings), "images": hashlib.sha256(listing.encode()).hexdigest()}, indent=1)
+    note = out / "settings.json"
+    out.mkdir(parents=True, exist_ok=True)
+    if note.exists() and note.read_text(encoding="utf-8") == claim:
+        return
+    if any(out.iterdir()):
+        raise InjectionError(
+            f"{out} is not empty and was not made with these images and settings: choose another --out"
+        )
+    write_atomic(note, claim)

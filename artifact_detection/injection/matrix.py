@@ -1,0 +1,105 @@
+"""The recall matrix: which kinds of artifact, at which severity, a detector finds in the user's own clean images."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from artifact_detection import engine
+from artifact_detection.faces import find_face
+from artifact_detection.injection import KINDS, SEVERITIES, inject
+from artifact_detection.intervals import wilson
+from artifact_detection.models import load_checkpoint
+from artifact_detection.transforms import evaluation_transform
+
+CLEAN_ROW = "clean"  # the row that holds the false alarms on the same images, severity 0
+BATCH = 16
+
+Predictor = Callable[[Sequence[np.ndarray]], np.ndarray]
+
+
+def recall_matrix(
+    predict: Predictor,
+    images: Sequence[np.ndarray],
+    kinds: Iterable[str] = tuple(KINDS),
+    severities: Iterable[int] = SEVERITIES,
+    rng: np.random.Generator | None = None,
+    threshold: float = 0.5,
+) -> pd.DataFrame:
+    """Put every kind at every severity into every image, and count what is detected.
+
+    predict: a list of (H, W, 3) uint8 RGB images -> P(artifact), (N,). images: clean ones. threshold: a probability
+    at or above it counts as detected.
+    Returns a row a cell: kind, severity, n, detected, recall, low, high (Wilson, 95 %). The first row, kind "clean"
+    and severity 0, holds the untouched images: there "recall" is the false alarm rate, without which no recall
+    means anything.
+    """
+    rng = rng or np.random.default_rng(0)
+    cells = [(kind, severity) for kind in kinds for severity in severities]
+    faces = [find_face(image) for image in images]
+    rows = [_row(CLEAN_ROW, 0, predict(list(images)), threshold)]
+    for kind, severity in tqdm(cells, "recall matrix", unit="cell", disable=None):
+        seeds = rng.integers(2**63, size=len(images))
+        injected = [
+            inject(image, kind, severity, np.random.default_rng(seed), face)[0]
+            for image, seed, face in zip(images, seeds, faces, strict=True)
+        ]
+        rows.append(_row(kind, severity, predict(injected), threshold))
+    return pd.DataFrame(rows)
+
+
+def _row(kind: str, severity: int, probabilities: np.ndarray, threshold: float) -> dict:
+    n, detected = len(probabilities), int(np.count_nonzero(np.asarray(probabilities) >= threshold))
+    low, high = wilson(detected, n)
+    recall = detected / n if n else float("nan")
+    return dict(kind=kind, severity=severity, n=n, detected=detected, recall=recall, low=low, high=high)
+
+
+def checkpoint_predictor(path: str | Path, device: str = "auto") -> tuple[Predictor, float]:
+    """A checkpoint as a function from images to calibrated P(artifact), and its threshold. Raises CheckpointError."""
+    model, checkpoint = load_checkpoint(path)
+    device = engine.pick_device(device)
+    dtype = engine.pick_precision("auto", device)
+    model = model.to(device)
+
+    def predict(images: Sequence[np.ndarray]) -> np.ndarray:
+        batches = (
+            torch.stack([evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]])
+            for start in range(0, len(images), BATCH)
+        )
+        logits = engine.predict(model, batches, device=device, dtype=dtype)
+        return 1 / (1 + np.exp(-logits / checkpoint["temperature"]))
+
+    return predict, checkpoint["threshold"]
+
+
+def plot_recall_matrix(table: pd.DataFrame) -> Figure:
+    """A recall matrix as a heat map, families apart, each cell with its recall and interval in per cent."""
+    cells = table[table["kind"] != CLEAN_ROW]
+    kinds, severities = cells["kind"].unique(), cells["severity"].unique()
+    grid = cells.pivot(index="kind", columns="severity", values="recall").loc[kinds, severities]
+    figure = Figure(figsize=(2.6 + 1.3 * len(severities), 1.5 + 0.3 * len(kinds)), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(grid, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
+    for cell in cells.itertuples():
+        text = f"{100 * cell.recall:.0f}  ({100 * cell.low:.0f}–{100 * cell.high:.0f})"  # noqa: RUF001
+        place = list(severities).index(cell.severity), list(kinds).index(cell.kind)
+        axis.text(*place, text, ha="center", va="center", fontsize=8)
+    axis.set_xticks(range(len(severities)), severities)
+    axis.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds], fontsize=8)
+    for row in range(1, len(kinds)):
+        if KINDS.get(kinds[row]) != KINDS.get(kinds[row - 1]):
+            axis.axhline(row - 0.5, color="white", linewidth=3)
+    axis.set_xlabel("severity")
+    axis.set_title(_title(table), fontsize=9)
+    return figure
+
+
+def _title(table: pd.DataFrame) -> str:
+    title = f"detected, % (95 % interval), n = {table['n'].max()} a cell"
+    clean = table[table["kind"] == CLEAN_ROW]
+    return title + (f"\nfalse alarms: {clean['detected'].iat[0]} of {clean['n'].iat[0]}" if len(clean) else "")

@@ -1,0 +1,177 @@
+"""Networks, their starting weights and safe checkpoints."""
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import nn
+
+from artifact_detection.labels import CLASSES
+from artifact_detection.transforms import Preprocessing
+
+ARCHS = (
+    "vgg16", "vgg19", "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b2",
+    "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
+)  # fmt: skip
+CHECKPOINT_FORMAT = 1
+
+
+class WeightsError(Exception):
+    """Starting weights that cannot be had or do not fit; the message says what to do instead."""
+
+
+class CheckpointError(Exception):
+    """A file that is not a checkpoint of this project, or not one that can be loaded safely."""
+
+
+class Detector(nn.Module):
+    """P(artifact) for face images: normalisation -> convolutional trunk -> global average pooling -> head -> logit.
+
+    forward: (B, 3, S, S) uint8 -> (B,) float logits; sigmoid(logit) is P(artifacts).
+    features: (B, 3, S, S) uint8 -> (B, C, h, w), the last convolutional map; head: that map -> logits.
+    """
+
+    def __init__(self, arch: str, trunk: nn.Module, preprocessing: Preprocessing):
+        super().__init__()
+        self.arch, self.preprocessing = arch, preprocessing
+        self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+        self.trunk = trunk
+        self.head = _head(_channels(trunk))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        normalised = (images.float() - self.mean) / self.std  # (B, 3, S, S)
+        return self.trunk(normalised.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images))
+
+
+def _head(channels: int) -> nn.Sequential:
+    """The original project's head: pooling -> 1024 -> 512 -> 1 with batch norm and dropout."""
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(channels, 1024), nn.BatchNorm1d(1024), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.2),
+        nn.Linear(512, 1), nn.Flatten(0),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _channels(trunk: nn.Module) -> int:
+    was_training = trunk.training
+    channels = trunk.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
+    trunk.train(was_training)
+    return channels
+
+
+def build_model(arch: str, weights: str = "imagenet", preprocessing: Preprocessing | None = None) -> Detector:
+    """A detector with every layer trainable.
+
+    arch: one of ARCHS, torchvision's names. weights: "imagenet" (torchvision's, downloaded once), "none", or the
+    path of a torchvision state dict. Raises ValueError for an unknown arch, WeightsError for unusable weights.
+    """
+    if arch not in ARCHS:
+        raise ValueError(f"unknown arch {arch!r}: choose from {', '.join(ARCHS)}")
+    network = torchvision.models.get_model(arch, weights=None)
+    if weights != "none":
+        state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
+        _load_trunk(network, state, arch, weights)
+    return Detector(arch, _trunk(network), preprocessing or Preprocessing()).to(memory_format=torch.channels_last)
+
+
+def _trunk(network: nn.Module) -> nn.Module:
+    """The convolutional part of a torchvision classifier."""
+    if hasattr(network, "features"):
+        return network.features
+    children = OrderedDict(network.named_children())  # ResNet: everything before pooling and fc
+    return nn.Sequential(OrderedDict((k, v) for k, v in children.items() if k not in ("avgpool", "fc")))
+
+
+def _imagenet_state(arch: str) -> dict:
+    try:
+        return torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(progress=True, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"cannot download the ImageNet weights of {arch}: {error}\n"
+            f'  - on a machine with internet: python -c "import torchvision; '
+            f"torchvision.models.get_model('{arch}', weights='DEFAULT')\",\n"
+            f"    copy the file it names to this machine and pass --weights FILE; or\n"
+            f"  - pass --weights none to train from scratch (much worse results on small datasets)."
+        ) from error
+
+
+def _read_state(path: Path) -> dict:
+    try:
+        state = load_tensors(path)
+    except CheckpointError as error:
+        raise WeightsError(f"--weights {error} (or use --weights imagenet, none)") from error
+    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"--weights {path} is no torchvision state dict (name -> tensor)")
+    return state
+
+
+def _load_trunk(network: nn.Module, state: dict, arch: str, source: str) -> None:
+    """Load everything but the classifier, which the detector replaces; anything else missing is an error."""
+    own = {k: v for k, v in network.state_dict().items() if not k.startswith(("classifier.", "fc."))}
+    wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
+    if wrong:
+        raise WeightsError(f"{source} does not fit {arch}: {len(wrong)} of {len(own)} tensors differ, e.g. {wrong[0]}")
+    network.load_state_dict({name: state[name] for name in own}, strict=False)
+
+
+def make_checkpoint(model: Detector, **values) -> dict:
+    """What a checkpoint holds: tensors and plain values only, enough to score images without any other file."""
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "arch": model.arch,
+        "preprocessing": model.preprocessing.to_dict(),
+        "classes": list(CLASSES),
+        "temperature": 1.0,
+        "threshold": 0.5,
+        "model": model.state_dict(),
+        **values,
+    }
+
+
+def load_tensors(path: str | Path) -> dict:
+    """A saved dict of tensors and plain values; no code from the file is run. Raises CheckpointError otherwise."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"no such file: {path}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} refused: damaged, or more than tensors and plain values ({reason})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} refused: it holds a {type(values).__name__}, not a dict")
+    return values
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """A checkpoint as `make_checkpoint` wrote it; raises CheckpointError with the reason for anything else."""
+    checkpoint = load_tensors(path)
+    missing = {"format", "arch", "preprocessing", "classes", "temperature", "threshold", "model"} - checkpoint.keys()
+    if missing:
+        raise CheckpointError(f"{path} is no checkpoint of this project: {', '.join(sorted(missing))} missing")
+    if checkpoint["classes"] != list(CLASSES) or checkpoint["format"] != CHECKPOINT_FORMAT:
+        found = f"classes {checkpoint['classes']}, format {checkpoint['format']}"
+        raise CheckpointError(f"{path} cannot be used: {found}; needed: {list(CLASSES)}, {CHECKPOINT_FORMAT}")
+    return checkpoint
+
+
+def load_checkpoint(path: str | Path) -> tuple[Detector, dict]:
+    """The model of a checkpoint, in evaluation mode on the CPU, and everything else the file holds.
+
+    Raises CheckpointError if the file is unsafe, damaged, of another project or of another architecture.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        model = build_model(checkpoint["arch"], "none", Preprocessing.from_dict(checkpoint["preprocessing"]))
+        model.load_state_dict(checkpoint["model"])
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error
+    return model.eval(), checkpoint

@@ -1,0 +1,139 @@
+"""From a folder of filename-labelled images to a plan of what goes where, and from the plan to the disk.
+
+The steps of `organize_dataset.py`, in its order. Each takes and returns `manifest.Row`s; a row that gets a `reason`
+takes no part in the later steps but is never dropped.
+"""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+from PIL import UnidentifiedImageError
+from tqdm import tqdm
+
+from artifact_detection.files import sha256_file
+from artifact_detection.folders import find_files
+from artifact_detection.images import ImageError, read_image
+from artifact_detection.labels import CLASSES, IMAGE_SUFFIXES
+from artifact_detection.manifest import PLACED, PLANNED, SKIPPED, Row, write_manifest
+from artifact_detection.transfers import CONFLICT, DONE, GONE, PENDING, carry_out_all, in_threads
+
+
+def scan(folder: Path, split: str, label_of: Callable[[str], int | None], mode: str) -> list[Row]:
+    """A row for every file of one split's folder, judged by its name alone."""
+    rows = []
+    for path, problem in find_files(folder):
+        label = label_of(path.name)
+        reason = problem or judge_name(path, label, mode)
+        rows.append(Row(path, "", split, None if reason else label, mode=mode, reason=reason))
+    return rows
+
+
+def judge_name(path: Path, label: int | None, mode: str) -> str:
+    """Why a file is skipped before it is opened; empty if it is not."""
+    if os.fsencode(path).decode("utf-8", "ignore") != str(path):
+        return "name is not valid UTF-8"
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return "no image by its name"
+    if label is None:
+        return "no label in its name"
+    return "symbolic link, cannot be moved" if mode == "move" and path.is_symlink() else ""
+
+
+def inspect(row: Row, known: str = "") -> None:
+    """Fill in a row's hash, size and reason. Bytes that have the `known` hash were decoded by an earlier run."""
+    try:
+        row.bytes = row.source.stat().st_size
+        row.sha256 = sha256_file(row.source)
+        if row.bytes == 0:
+            row.reason = "empty file"
+        elif row.sha256 != known:
+            read_image(row.source)
+    except ImageError as error:
+        broken = f"broken image: {error.__cause__}" if error.__cause__ else error.reason
+        row.reason = "not an image" if isinstance(error.__cause__, UnidentifiedImageError) else broken
+    except OSError as error:
+        row.reason = f"cannot be read: {error.strerror}"
+
+
+def inspect_all(found: list[Row], earlier: list[Row]) -> None:
+    """Read every file that its name has not ruled out: is it one whole image, and what are its bytes?"""
+    known = {row.source: row.sha256 for row in earlier}
+    rows = [row for row in found if not row.reason]
+    done = in_threads(lambda row: inspect(row, known.get(row.source, "")), rows)
+    for _ in tqdm(done, total=len(rows), desc="checking", unit="file", disable=None):
+        pass
+
+
+def merge(found: list[Row], earlier: list[Row], output: Path) -> list[Row]:
+    """All rows: the earlier ones as they were, and what is new. A file that changed since replaces nothing."""
+    kept = {row.source: row for row in earlier}
+    new = []
+    for row in found:
+        before = None if row.reason else kept.get(row.source)
+        if before and before.sha256 == row.sha256:
+            continue
+        if before and os.path.lexists(output / before.destination):
+            row.reason = f"changed since it was organized: {before.destination} holds its earlier bytes"
+        elif before:
+            del kept[row.source]
+        new.append(row)
+    return [*kept.values(), *new]
+
+
+def name_destinations(rows: list[Row]) -> None:
+    """Give every new row a destination that no other has, also where upper and lower case are the same.
+
+    The upper folders come first in `rows`, so `train/a_1.png` keeps its name and `train/x/a_1.png` becomes
+    `x-a_1.png` if there are both.
+    """
+    taken = {same_name(row.destination) for row in rows}
+    for row in rows:
+        if not (row.reason or row.destination):
+            row.destination = next(name for name in candidates(row) if same_name(name) not in taken)
+            taken.add(same_name(row.destination))
+
+
+def same_name(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def candidates(row: Row) -> Iterator[str]:
+    """Destinations for a row, the best first."""
+    folder, name = f"{row.split}/{CLASSES[row.label]}", row.source.name
+    yield f"{folder}/{name}"
+    name = f"{row.source.parent.name}-{name}"
+    yield f"{folder}/{name}"
+    yield from (f"{folder}/{number}-{name}" for number in count(2))
+
+
+def settle(rows: list[Row], output: Path) -> None:
+    """Give every row its status by what the disk says, never by what the manifest says."""
+    usable = [row for row in rows if not row.reason]
+    states = in_threads(lambda row: row.transfer(output).state(), usable)
+    for state, row in zip(states, usable, strict=True):
+        if state in (PENDING, DONE):
+            row.status = PLANNED if state == PENDING else PLACED
+        elif state == CONFLICT and row.status == PLACED:
+            row.reason = f"changed since it was organized: {row.destination}"
+        else:
+            gone = state == GONE
+            row.reason = "gone from both places" if gone else f"another file has its place: {row.destination}"
+            row.status, row.destination = SKIPPED, ""
+
+
+def place(rows: list[Row], output: Path) -> int:
+    """Carry out what is planned; return how many files that was. The plan is on disk before the first one."""
+    planned = [row for row in rows if row.status == PLANNED]
+    if planned:
+        write_manifest(output, rows)
+    errors = carry_out_all([row.transfer(output) for row in planned])
+    errors = tqdm(errors, desc="placing", total=len(planned), unit="file", disable=None)
+    for error, row in zip(errors, planned, strict=True):
+        row.reason = f"not placed: {error.strerror or error}" if error else ""
+        row.status = PLANNED if error else PLACED
+    write_manifest(output, rows)
+    return sum(row.status == PLACED for row in planned)

@@ -1,0 +1,95 @@
+"""The run folder: runs/<name>/ with everything that is needed to believe, repeat or continue a training."""
+
+import importlib.metadata
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from artifact_detection.config import to_toml
+from artifact_detection.data import ImageSet
+from artifact_detection.files import exclusive_lock, write_atomic
+from artifact_detection.models import load_tensors
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless")
+
+
+class RunError(Exception):
+    """A run folder that cannot be used as asked; the message says what to do."""
+
+
+class RunFolder:
+    """Reads and writes the files of one run; each appears whole or not at all."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator["RunFolder"]:
+        """The folder, made where missing and locked against a second run until the block ends."""
+        path.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(path):
+            yield cls(path)
+
+    def refuse_if_used(self) -> None:
+        if (self.path / "last.pt").exists():
+            raise RunError(f"{self.path} holds a run already: pass --resume to go on, or another --name")
+
+    def read_last(self, settings: dict) -> dict | None:
+        """last.pt of a run with these settings, None before the first epoch. RunError if its settings differ."""
+        if not (self.path / "last.pt").exists():
+            return None
+        last = load_tensors(self.path / "last.pt")
+        before = last["settings"]
+        changed = [f"{name} was {before.get(name)!r}" for name, value in settings.items() if before.get(name) != value]
+        if changed:
+            raise RunError(f"{self.path} was trained with other settings ({'; '.join(changed)}): pass another --name")
+        return last
+
+    def write_config(self, settings: dict, facts: dict) -> None:
+        """config.toml: the effective settings, and what else the result depends on."""
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        environment = {"python": platform.python_version(), "git_commit": git_commit()}
+        tables = {"settings": settings, "data": facts, "environment": environment, "packages": versions}
+        write_atomic(self.path / "config.toml", to_toml(tables))
+
+    def write_history(self, rows: list[dict]) -> None:
+        write_atomic(self.path / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+
+    def read_history(self) -> pd.DataFrame:
+        return pd.read_csv(self.path / "history.csv")
+
+    def write_predictions(self, split: str, images: ImageSet, probabilities: np.ndarray, threshold: float) -> None:
+        """<split>_predictions.csv: path, label, probability (of "artifacts"), prediction."""
+        columns = {"probability": probabilities.round(6), "prediction": (probabilities >= threshold).astype(int)}
+        table = images.table[["path", "label"]].assign(**columns)
+        write_atomic(self.path / f"{split}_predictions.csv", table.to_csv(index=False))
+
+    def write_json(self, name: str, values: dict) -> None:
+        write_atomic(self.path / name, json.dumps(values, indent=2) + "\n")
+
+    def save(self, name: str, checkpoint: dict) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomic(self.path / name, buffer.getvalue())
+
+
+def git_commit() -> str:
+    """The commit of this checkout, with "+changes" if tracked files differ from it; "unknown" outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,42 @@
+"""Learning-rate schedules: functions from a step number to a factor of the base learning rate."""
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[int], float]
+
+
+def warmup_cosine(total_steps: int, warmup_steps: int, final: float = 0.01) -> Schedule:
+    """Linear warm-up to 1, then half a cosine down to `final` (Loshchilov & Hutter, arXiv 1608.03983, eq. 5)."""
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return factor
+
+
+def staircase(every: int = 400, decay: float = 0.85) -> Schedule:
+    """Multiply by `decay` after each `every` steps (the exponential staircase of the original project)."""
+    return lambda step: decay ** (step // every)
+
+
+def constant() -> Schedule:
+    """The base learning rate throughout."""
+    return lambda step: 1.0
+
+
+SCHEDULES = ("warmup_cosine", "staircase", "constant")
+
+
+def build_schedule(name: str, total_steps: int, warmup_steps: int) -> Schedule:
+    """The schedule called `name`; raises ValueError for an unknown one."""
+    if name == "warmup_cosine":
+        return warmup_cosine(total_steps, warmup_steps)
+    if name == "staircase":
+        return staircase()
+    if name == "constant":
+        return constant()
+    raise ValueError(f"unknown schedule {name!r}: choose from {', '.join(SCHEDULES)}")

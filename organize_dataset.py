@@ -1,0 +1,237 @@
+"""Sort flat, filename-labelled images into dataset/{train,test}/{artifacts,no_artifacts}/.
+
+    python organize_dataset.py                                  # test_data/ -> dataset/
+    python organize_dataset.py --source faces --splits train --dry-run
+    python organize_dataset.py --undo
+
+Sources are copied, moved (--mode move) or linked (--mode link); no file is ever overwritten or lost. The run can
+be killed at any point: run it again and it ends as if it had not been. dataset/manifest.csv names every file: what
+was placed where (paths are relative to its folder), and what was skipped and why.
+
+Exit codes: 0 done; 1 done, but some files could not be used (listed); 2 wrong usage, or nothing usable.
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from artifact_detection.files import FolderBusyError, exclusive_lock, remove_leftovers
+from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, compile_pattern, parse_label
+from artifact_detection.manifest import (
+    NAME,
+    PLANNED,
+    SKIPPED,
+    ManifestError,
+    Row,
+    placed_rows,
+    printable,
+    write_manifest,
+)
+from artifact_detection.organizing import inspect_all, merge, name_destinations, place, scan, settle
+from artifact_detection.transfers import MODES, undo_all
+
+HERE = Path(__file__).resolve().parent
+LISTED = 50  # skipped files named on the terminal; the manifest names all
+
+
+class UsageError(Exception):
+    """The run cannot start as it was asked for; nothing was touched."""
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--source", type=Path, default=HERE / "test_data", help="folder that holds the splits")
+    parser.add_argument("--output", type=Path, default=HERE / "dataset")
+    parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
+    parser.add_argument(
+        "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
+    )
+    parser.add_argument("--artifact-label", default="1", metavar="LABEL", help="the label that means artifact")
+    parser.add_argument("--mode", choices=MODES, default="copy")
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
+    parser.add_argument("--undo", action="store_true", help="put moved files back, remove copies and links")
+    parser.add_argument("--yes", action="store_true", help="more artifacts than clean images is what I mean")
+    options = parser.parse_args(arguments)
+    try:
+        pattern = compile_pattern(options.pattern)
+    except ValueError as error:
+        parser.error(str(error))
+    options.label_of = partial(parse_label, pattern=pattern, artifact_label=options.artifact_label)
+    options.source, options.output = options.source.resolve(), options.output.resolve()
+    return options
+
+
+def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
+    """Raise UsageError if a split is missing, or if what is written would be read again."""
+    for split in splits:
+        if split in ("", ".", "..") or Path(split).name != split:
+            raise UsageError(f"--splits takes names of folders in --source, not {split!r}")
+        if not (source / split).is_dir():
+            hint = "name the splits there are with --splits"
+            if source == HERE / "test_data":
+                hint = "draw it: python -m artifact_detection.portraits --out test_data --seed 0"
+            raise UsageError(f"no folder {source / split}: {hint}")
+    for read in ((source / split).resolve() for split in splits):
+        for written in ((output / split).resolve() for split in splits):
+            if read.is_relative_to(written) or written.is_relative_to(read):
+                raise UsageError(f"{written} and {read} overlap: choose another --output")
+
+
+def refuse_other_settings(earlier: list[Row], options: argparse.Namespace) -> None:
+    """Raise UsageError if the output was made with another mode or with another meaning of the labels."""
+    roots = [(options.source / split).resolve() for split in options.splits]
+    for row in earlier:
+        if row.mode != options.mode:
+            what = f"with --mode {row.mode}"
+        elif any(map(row.source.is_relative_to, roots)) and row.label != options.label_of(row.source.name):
+            what = f"with other labels: {printable(row.source.name)} is in {CLASSES[row.label]} there"
+        else:
+            continue
+        raise UsageError(f"{options.output} was made {what}. Run --undo first, or choose another --output")
+
+
+def refuse_inverted(rows: Iterable[Row], artifact_label: str) -> None:
+    """Raise UsageError if "artifacts" is the majority of a split: then 0 and 1 are probably swapped."""
+    by_split: dict[str, dict[Path, int]] = {}
+    for row in rows:
+        if row.label is not None:
+            by_split.setdefault(row.split, {})[row.source] = row.label
+    other = {"0": "1", "1": "0"}.get(artifact_label, "LABEL")
+    for split, by_source in by_split.items():
+        share = Prevalence.of(by_source.values())
+        if share.looks_inverted:
+            raise UsageError(
+                f"these labels look inverted: {share.artifacts} of {share.total} images in {split} would be called "
+                f"artifacts. Pass --artifact-label {other}, or --yes if it is meant"
+            )
+
+
+def organize(options: argparse.Namespace) -> int:
+    """Sort the source into the output; return the exit code."""
+    earlier = placed_rows(options.output)
+    refuse_other_settings(earlier, options)
+    found = [
+        row
+        for split in options.splits
+        for row in scan((options.source / split).resolve(), split, options.label_of, options.mode)
+    ]
+    if not options.yes:
+        refuse_inverted([*earlier, *found], options.artifact_label)
+    inspect_all(found, earlier)
+    rows = merge(found, earlier, options.output)
+    name_destinations(rows)
+    settle(rows, options.output)
+    planned = sum(row.status == PLANNED for row in rows)
+    placed = 0 if options.dry_run else place(rows, options.output)
+    print_table(rows, options.splits)
+    if options.dry_run:
+        print(f"dry run: {planned} files to {options.mode}, nothing was written")
+    else:
+        done = {"copy": "copied", "move": "moved", "link": "linked"}[options.mode]
+        print(f"{done} {placed} files to {options.output}" if placed else "nothing to do: all is in place")
+    return exit_code(rows, options.splits)
+
+
+def exit_code(rows: list[Row], splits: list[str]) -> int:
+    """2 if nothing is usable, 1 if a file or a whole split is not, else 0; says which split is empty."""
+    usable = {row.split for row in rows if row.status != SKIPPED}
+    empty = [split for split in splits if split not in usable]
+    if empty:
+        print(f"organize_dataset: no usable image in {', '.join(empty)}", file=sys.stderr)
+    return 2 if not usable else int(bool(empty) or any(row.reason for row in rows))
+
+
+def print_table(rows: list[Row], splits: list[str]) -> None:
+    """Split by class, and the files with a problem by its kind; then those files by name."""
+    troubled = [row for row in rows if row.reason]
+    counts = Counter((row.split, CLASSES[row.label]) for row in rows if row.status != SKIPPED)
+    counts.update((row.split, row.kind_of_problem) for row in troubled)
+    columns = [*CLASSES, *sorted({row.kind_of_problem for row in troubled})]
+    names = list(dict.fromkeys([*splits, *(row.split for row in rows)]))
+    width = max(map(len, ["split", *names]))
+    print("split".ljust(width), *columns, sep="  ")
+    for name in names:
+        print(name.ljust(width), *(f"{counts[name, column]:{len(column)}}" for column in columns), sep="  ")
+    for row in troubled[:LISTED]:
+        print(f"  {printable(row.source)}: {printable(row.reason)}")
+    if len(troubled) > LISTED:
+        print(f"  and {len(troubled) - LISTED} more, all named in {NAME}")
+
+
+def undo(options: argparse.Namespace) -> int:
+    """Take an organized folder apart again; return the exit code. What cannot be undone stays and is named."""
+    output = options.output
+    if not (output / NAME).exists():
+        raise UsageError(f"nothing to undo: no {NAME} in {output}")
+    rows = placed_rows(output)
+    reasons = undo_all([row.transfer(output) for row in rows], options.dry_run)
+    reasons = tqdm(reasons, desc="undoing", total=len(rows), unit="file", disable=None)
+    for reason, row in zip(reasons, rows, strict=True):
+        row.reason = reason
+    left = [row for row in rows if row.reason]
+    if not options.dry_run:
+        take_apart(output, rows, left)
+    for row in left:
+        print(f"  {printable(row.destination)}: {row.reason}")
+    would = "dry run: would undo" if options.dry_run else "undid"
+    print(f"{would} the {options.mode if not rows else rows[0].mode} of {len(rows) - len(left)} files")
+    return int(bool(left))
+
+
+def take_apart(output: Path, rows: list[Row], left: list[Row]) -> None:
+    """Remove the folders that are empty now, and the manifest unless it still names a file."""
+    folders = {parent for row in rows for parent in (output / row.destination).parents if parent != output}
+    for folder in sorted((one for one in folders if one.is_relative_to(output)), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
+    remaining = [row for row in left if os.path.lexists(output / row.destination)]
+    if remaining:
+        write_manifest(output, remaining)
+    else:
+        (output / NAME).unlink()
+
+
+@contextmanager
+def working_in(output: Path) -> Iterator[None]:
+    """Have the output folder for this process alone, freed of what a killed run left; no trace if it stays empty."""
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive_lock(output):
+            known = (path for row in placed_rows(output) for path in (row.source, output / row.destination))
+            remove_leftovers({output, *(path.parent for path in known)})
+            yield
+    finally:
+        with suppress(OSError):
+            output.rmdir()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
+    act = undo if options.undo else organize
+    try:
+        if not options.undo:
+            refuse_folders(options.source, options.output, options.splits)
+        elif not options.output.is_dir():
+            raise UsageError(f"nothing to undo: no folder {options.output}")
+        with nullcontext() if options.dry_run else working_in(options.output):
+            return act(options)
+    except (UsageError, ManifestError, FolderBusyError) as error:
+        print(f"organize_dataset: {error}", file=sys.stderr)
+    except OSError as error:
+        where = f" ({printable(error.filename)})" if error.filename else ""
+        print(f"organize_dataset: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artifact_detection.cache import cached_images
+
+
+@pytest.fixture
+def paths(tmp_path):
+    paths = [tmp_path / f"{value}.png" for value in (10, 20, 30)]
+    for path, value in zip(paths, (10, 20, 30), strict=True):
+        Image.new("RGB", (20, 30), (value,) * 3).save(path)
+    return paths
+
+
+def test_holds_the_resized_images_in_order(paths, tmp_path):
+    cached = cached_images(paths, 16, tmp_path / "cache")
+    assert cached.images.shape == (3, 16, 16, 3) and cached.images.dtype == np.uint8
+    assert [int(image.mean()) for image in cached.images] == [10, 20, 30] and cached.errors == {}
+    assert isinstance(cached.images, np.memmap)
+
+
+def test_is_read_again_only_after_a_change(paths, tmp_path, monkeypatch):
+    first = cached_images(paths, 16, tmp_path / "cache").images.copy()
+    monkeypatch.setattr("artifact_detection.cache.read_image", None)  # decoding would fail now
+    assert np.array_equal(cached_images(paths, 16, tmp_path / "cache").images, first)
+    monkeypatch.undo()
+    Image.new("RGB", (20, 30), (99, 99, 99)).save(paths[1])
+    os.utime(paths[1], (1, 1))
+    assert cached_images(paths, 16, tmp_path / "cache").images[1].mean() == 99
+
+
+def test_size_is_part_of_the_key(paths, tmp_path):
+    assert [cached_images(paths, size, tmp_path / "cache").images.shape[1] for size in (8, 16)] == [8, 16]
+
+
+def test_unreadable_file_is_named_and_the_others_are_there(paths, tmp_path):
+    paths[1].write_bytes(b"no image")
+    for _ in range(2):  # built, then read from the cache
+        cached = cached_images(paths, 16, tmp_path / "cache")
+        assert list(cached.errors) == [1] and cached.errors[1]
+        assert [int(image.mean()) for image in cached.images] == [10, 0, 30]
+
+
+def test_half_built_entry_is_never_used(paths, tmp_path, monkeypatch):
+    def stop(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("artifact_detection.cache.read_image", stop)
+    with pytest.raises(KeyboardInterrupt):
+        cached_images(paths, 16, tmp_path / "cache")
+    monkeypatch.undo()
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert cached_images(paths, 16, tmp_path / "cache").images.any()

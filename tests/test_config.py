@@ -1,0 +1,46 @@
+import argparse
+import tomllib
+
+import pytest
+
+from artifact_detection.config import ConfigError, TrainConfig, add_flags, given_flags, merge, to_toml
+
+
+def config_from(tmp_path, toml: str = "", flags: str = "") -> TrainConfig:
+    file = tmp_path / "settings.toml"
+    file.write_text(toml)
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return merge(file, given_flags(parser.parse_args(flags.split())))
+
+
+def test_flags_beat_file_beats_defaults(tmp_path):
+    config = config_from(tmp_path, 'arch = "resnet18"\nepochs = 3\n', "--epochs 4")
+    assert (config.arch, config.epochs, config.batch_size) == ("resnet18", 4, TrainConfig().batch_size)
+
+
+def test_whole_numbers_are_accepted_for_shares(tmp_path):
+    assert config_from(tmp_path, "inject = 1").inject == 1.0
+
+
+@pytest.mark.parametrize(
+    "toml, flags, message",
+    [
+        ("epoch = 3", "", "unknown key 'epoch'; the nearest known one is 'epochs'"),
+        ('epochs = "3"', "", "epochs must be int"),
+        ("epochs = true", "", "epochs must be int"),
+        ("epochs = ", "", "cannot read"),
+        ('arch = "vgg91"', "", "vgg19"),
+        ("", "--inject 1.5", "--inject is a share"),
+        ("", "--epochs 0", "--epochs must be positive"),
+        ("", "--target recall=2", "recall"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(tmp_path, toml, flags, message):
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
+        config_from(tmp_path, toml, flags)
+
+
+def test_to_toml_reads_back():
+    tables = {"settings": {"name": 'a "b"\\ ü', "lr": 5e-05, "n": 3, "ok": True}, "empty": {}}
+    assert tomllib.loads(to_toml(tables)) == tables

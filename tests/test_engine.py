@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from artifact_detection import data, engine
+from artifact_detection.losses import FocalLoss
+from artifact_detection.models import build_model
+from artifact_detection.schedules import constant
+from artifact_detection.transforms import Preprocessing
+from tests.test_data import image_set
+
+SIZE = 32
+
+
+def toy_images(count: int = 24) -> data.ImageSet:
+    """Noise; every third image has a bright square and the label "artifacts"."""
+    images = image_set([int(i % 3 == 0) for i in range(count)], SIZE)
+    for row in np.flatnonzero(images.labels):
+        images.pixels[row, 8:20, 8:20] = 250
+    return images
+
+
+def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int = 0, **options) -> engine.Trainer:
+    torch.manual_seed(seed)
+    images, preprocessing = toy_images(), Preprocessing(SIZE)
+    model = build_model("resnet18", "none", preprocessing)
+    samples = data.TrainingImages(images, "heavy", preprocessing)
+    loader = data.training_loader(samples, data.EpochBatches(images.labels, 8, "random", seed), workers, pin=False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    settings = {"seed": seed, "dtype": torch.float32, "ema": ema} | options
+    return engine.Trainer(model, loader, FocalLoss(), optimizer, constant(), **settings)
+
+
+def weights(trainer: engine.Trainer) -> torch.Tensor:
+    return torch.cat([value.flatten().double() for value in trainer.scoring_model.state_dict().values()])
+
+
+def test_toy_set_is_learned():
+    trainer = toy_trainer(ema=0.5)
+    for epoch in range(8):
+        trainer.run_epoch(epoch)
+    images = toy_images()
+    loader = data.evaluation_loader(data.EvaluationImages(images, Preprocessing(SIZE)), 7)
+    logits = engine.predict(trainer.scoring_model, loader)
+    assert ((logits > 0) == images.labels).all()
+
+
+def test_one_seed_gives_identical_weights_whatever_the_workers():
+    first, again, other = toy_trainer(), toy_trainer(workers=2), toy_trainer(seed=1)
+    losses = [trainer.run_epoch(0) for trainer in (first, again, other)]
+    assert losses[0] == losses[1] != losses[2]
+    assert torch.equal(weights(first), weights(again)) and not torch.equal(weights(first), weights(other))
+
+
+def test_restored_state_goes_on_bit_for_bit(tmp_path):
+    straight = toy_trainer(ema=0.9)
+    for epoch in range(3):
+        straight.run_epoch(epoch)
+    interrupted = toy_trainer(ema=0.9)
+    for epoch in range(2):
+        interrupted.run_epoch(epoch)
+    torch.save(interrupted.state(), tmp_path / "last.pt")
+    resumed = toy_trainer(ema=0.9)
+    resumed.restore(torch.load(tmp_path / "last.pt", weights_only=True))
+    resumed.run_epoch(2)
+    assert torch.equal(weights(straight), weights(resumed))
+
+
+def test_a_loss_that_is_no_number_stops_the_training():
+    with pytest.raises(engine.TrainingError, match="lower --lr"):
+        for epoch in range(5):
+            toy_trainer(lr=1e30).run_epoch(epoch)
+
+
+def test_clipping_limits_the_step():
+    trainer = toy_trainer(clip=1e-3)
+    trainer.run_epoch(0)
+    norm = torch.sqrt(sum(p.grad.square().sum() for p in trainer.model.parameters()))
+    assert 0 < norm <= 1.01e-3
+
+
+def test_predict_drops_nothing_keeps_the_order_and_uses_evaluation_mode():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.anything = nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            assert not self.training
+            return images.float().mean(dim=(1, 2, 3))
+
+    images = torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
+    assert engine.predict(Mean().train(), images.split(4)).tolist() == list(range(10))
+    assert engine.predict(Mean(), []).shape == (0,)
+
+
+def test_validation_row_known_answer():
+    row = engine.validation_row(np.array([1, 0, 1, 0]), np.float32([3, 1, -1, -2]), FocalLoss(0))
+    assert row == pytest.approx(
+        {"val_loss": 0.7006, "val_ap": 5 / 6, "val_roc_auc": 0.75, "val_recall": 0.5, "val_precision": 0.5}, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("name, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_precision_by_name(name, dtype):
+    assert engine.pick_precision(name, torch.device("cpu")) == dtype

@@ -1,0 +1,164 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artifact_detection import files
+from artifact_detection.files import (
+    ChangedBytesError,
+    FolderBusyError,
+    copy_verified,
+    exclusive_lock,
+    link,
+    move_verified,
+    remove_leftovers,
+    sha256_file,
+    write_atomic,
+)
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source"
+    path.write_bytes(b"abc")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    path.chmod(0o640)
+    return path
+
+
+@pytest.fixture
+def other_file_system(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_sha256_of_a_known_text(source):
+    assert sha256_file(source) == ABC
+
+
+@pytest.mark.parametrize("data", ["naïve\n", b"\x00\xff"])
+def test_write_atomic_replaces_the_whole_file(tmp_path, data):
+    path = tmp_path / "file"
+    path.write_text("much longer than what comes next")
+    write_atomic(path, data)
+    assert path.read_bytes() == (data.encode() if isinstance(data, str) else data)
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, step):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_copy_keeps_bytes_times_and_permissions(tmp_path, source):
+    copy = tmp_path / "copy"
+    assert copy_verified(source, copy, ABC) == ABC
+    assert copy.read_bytes() == b"abc"
+    assert (copy.stat().st_mtime, copy.stat().st_mode) == (source.stat().st_mtime, source.stat().st_mode)
+
+
+@pytest.mark.parametrize("act", [copy_verified, move_verified, link])
+def test_nothing_is_overwritten(tmp_path, source, act):
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(FileExistsError):
+        act(source, tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+    assert source.read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("act", [copy_verified, move_verified])
+def test_a_source_with_other_bytes_than_expected_stays_and_nothing_appears(tmp_path, source, act):
+    with pytest.raises(ChangedBytesError):
+        act(source, tmp_path / "new", "0" * 64)
+    assert names(tmp_path) == ["source"]
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one file system", "across file systems"])
+def test_a_move_keeps_bytes_times_and_permissions(tmp_path, source, across, request):
+    if across:
+        request.getfixturevalue("other_file_system")
+    before = source.stat()
+    assert move_verified(source, tmp_path / "moved") == ABC
+    assert names(tmp_path) == ["moved"]
+    after = (tmp_path / "moved").stat()
+    assert (after.st_mtime, after.st_mode) == (before.st_mtime, before.st_mode)
+
+
+def test_a_move_that_wrote_other_bytes_keeps_the_source(tmp_path, source, other_file_system, monkeypatch):
+    monkeypatch.setattr(files, "copy_verified", lambda _, destination: destination.write_bytes(b"abd"))
+    with pytest.raises(ChangedBytesError):
+        move_verified(source, tmp_path / "moved")
+    assert names(tmp_path) == ["source"]
+
+
+def test_a_link_is_hard(tmp_path, source):
+    link(source, tmp_path / "link")
+    assert os.path.samefile(source, tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_a_link_to_a_symbolic_link_is_a_link_to_its_file(tmp_path, source):
+    (tmp_path / "alias").symlink_to("source")
+    link(tmp_path / "alias", tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").stat().st_ino == source.stat().st_ino
+
+
+def test_a_link_across_file_systems_is_symbolic(tmp_path, source, other_file_system):
+    link(source, tmp_path / "link")
+    assert (tmp_path / "link").readlink() == source.resolve()
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path, source):
+    (tmp_path / f"{files.UNFINISHED}0123456789abcdef").write_text("half")
+    remove_leftovers([tmp_path, tmp_path / "missing"])
+    assert names(tmp_path) == ["source"]
+
+
+def test_a_second_holder_is_refused_and_the_lock_leaves_no_trace(tmp_path):
+    with exclusive_lock(tmp_path), pytest.raises(FolderBusyError, match="another run"), exclusive_lock(tmp_path):
+        pass
+    assert names(tmp_path) == []
+    with exclusive_lock(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_killed_holder_lets_go(tmp_path):
+    code = (
+        "import sys, time; from artifact_detection.files import exclusive_lock\n"
+        "with exclusive_lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    root = Path(files.__file__).parents[1]
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(FolderBusyError), exclusive_lock(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with exclusive_lock(tmp_path):
+        pass
+    assert names(tmp_path) == []

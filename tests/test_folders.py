@@ -1,0 +1,47 @@
+import os
+
+import pytest
+
+from artifact_detection.folders import find_files
+
+
+def found(folder):
+    return [(path.relative_to(folder).as_posix(), problem) for path, problem in find_files(folder)]
+
+
+def test_upper_folders_come_first_and_each_in_name_order(tmp_path):
+    for name in ("b", "a/z", "a/deep/er", "c/y"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert found(tmp_path) == [("b", ""), ("a/z", ""), ("c/y", ""), ("a/deep/er", "")]
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        (".", "link to a folder, not followed"),
+        ("/", "link to a folder, not followed"),
+        ("odd", "broken link"),
+        ("nowhere", "broken link"),
+        ("file", ""),
+    ],
+    ids=["to its own folder", "out of the folder", "to itself", "to nothing", "to a file"],
+)
+def test_a_link_cannot_trap_the_walk(tmp_path, target, problem):
+    (tmp_path / "file").touch()
+    (tmp_path / "odd").symlink_to(target)
+    assert found(tmp_path) == [("file", ""), ("odd", problem)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_named_and_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe_1.png")
+    assert found(tmp_path) == [("pipe_1.png", "not a regular file")]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert found(tmp_path) == [(".", "folder cannot be read: Permission denied")]

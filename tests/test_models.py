@@ -1,0 +1,135 @@
+import io
+import pickle
+import sys
+
+import pytest
+import torch
+import torchvision
+
+from artifact_detection import models
+from artifact_detection.models import CheckpointError, WeightsError, build_model, load_checkpoint, make_checkpoint
+from artifact_detection.transforms import Preprocessing
+
+IMAGES = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "arch", ["vgg19", "vgg19_bn", "resnet18", "resnet50", "efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small",
+             "convnext_tiny"],
+)  # fmt: skip
+def test_every_layer_is_trainable_and_gets_a_gradient(arch):
+    model = build_model(arch, "none")
+    logits = model(IMAGES)
+    assert logits.shape == (2,) and model.features(IMAGES).shape[0] == 2
+    logits.sum().backward()
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad or p.grad is None]
+    assert frozen == []
+
+
+def test_head_is_two_layers_with_batch_norm_and_dropout():
+    kinds = [type(layer).__name__ for layer in build_model("vgg19", "none").head]
+    assert kinds.count("Linear") == 3 and kinds.count("BatchNorm1d") == kinds.count("Dropout") == 2
+
+
+def test_normalises_as_torchvision_does():
+    model = build_model("resnet18", "none").eval()
+    expected = torchvision.transforms.v2.functional.normalize(IMAGES / 255, Preprocessing().mean, Preprocessing().std)
+    seen = []
+    model.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model(IMAGES)
+    torch.testing.assert_close(seen[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_unknown_arch_is_refused():
+    with pytest.raises(ValueError, match="vgg91"):
+        build_model("vgg91", "none")
+
+
+@pytest.fixture(scope="module")
+def resnet_weights(tmp_path_factory):
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    state = torchvision.models.resnet18().state_dict()
+    torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+    return path, state
+
+
+def test_local_torchvision_weights_load_into_the_trunk(resnet_weights):
+    path, state = resnet_weights
+    own = build_model("resnet18", str(path)).trunk.state_dict()
+    assert own and all(torch.equal(own[name], state[name].half().to(own[name].dtype)) for name in own)
+
+
+def test_weights_of_another_arch_are_refused(resnet_weights):
+    with pytest.raises(WeightsError, match="does not fit resnet50"):
+        build_model("resnet50", str(resnet_weights[0]))
+
+
+def test_missing_weights_file_says_what_else_to_pass(tmp_path):
+    with pytest.raises(WeightsError, match="no such file.*--weights imagenet"):
+        build_model("resnet18", str(tmp_path / "none.pth"))
+
+
+def test_unreachable_imagenet_weights_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(WeightsError, match="--weights none"):
+        build_model("mobilenet_v3_small", "imagenet")
+
+
+def test_checkpoint_round_trip(tmp_path):
+    model = build_model("resnet18", "none", Preprocessing(96)).eval()
+    torch.save(make_checkpoint(model, threshold=0.25, temperature=1.5), tmp_path / "best.pt")
+    loaded, checkpoint = load_checkpoint(tmp_path / "best.pt")
+    assert torch.equal(loaded(IMAGES), model(IMAGES))
+    assert loaded.preprocessing == Preprocessing(96)
+    assert (checkpoint["threshold"], checkpoint["temperature"]) == (0.25, 1.5)
+
+
+class Bomb:
+    """An object whose unpickling would leave a trace."""
+
+    def __reduce__(self):
+        return exec, ("import sys; sys.artifact_detection_test_bomb = True",)
+
+
+def damaged(name: str) -> bytes:
+    buffer = io.BytesIO()
+    good = make_checkpoint(build_model("mobilenet_v3_small", "none"))
+    values = {
+        "pickled object": {**good, "extra": Bomb()},
+        "other project": {"state_dict": {}},
+        "other classes": {**good, "classes": ["artifacts", "no_artifacts"]},
+        "other architecture": {**good, "arch": "resnet18"},
+        "a list": [1, 2],
+    }
+    if name == "plain pickle":
+        return pickle.dumps(Bomb())
+    if name == "empty":
+        return b""
+    torch.save(values.get(name, good), buffer)
+    return buffer.getvalue()[:1000] if name == "truncated" else buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pickled object",
+        "plain pickle",
+        "other project",
+        "other classes",
+        "other architecture",
+        "a list",
+        "truncated",
+        "empty",
+    ],
+)
+def test_anything_but_a_checkpoint_is_refused_without_running_it(tmp_path, name):
+    (tmp_path / "bad.pt").write_bytes(damaged(name))
+    with pytest.raises(CheckpointError, match=r"bad\.pt"):
+        load_checkpoint(tmp_path / "bad.pt")
+    assert not hasattr(sys, "artifact_detection_test_bomb")
+
+
+def test_every_offered_arch_exists_in_torchvision():
+    assert set(models.ARCHS) <= set(torchvision.models.list_models())

@@ -1,0 +1,24 @@
+import pytest
+
+from artifact_detection.schedules import build_schedule, staircase, warmup_cosine
+
+
+def test_warmup_cosine_known_answers():
+    factor = warmup_cosine(total_steps=110, warmup_steps=10, final=0.0)
+    known = {0: 0.1, 4: 0.5, 9: 1.0, 10: 1.0, 60: 0.5, 110: 0.0, 500: 0.0}
+    assert {step: factor(step) for step in known} == pytest.approx(known)
+
+
+def test_warmup_cosine_without_warmup_starts_at_one():
+    assert warmup_cosine(10, 0)(0) == 1.0
+
+
+def test_staircase_known_answers():
+    factor = staircase(every=400, decay=0.85)
+    assert [factor(step) for step in (0, 399, 400, 799, 800)] == pytest.approx([1, 1, 0.85, 0.85, 0.7225])
+
+
+def test_unknown_name_is_refused():
+    assert build_schedule("constant", 10, 1)(7) == 1.0
+    with pytest.raises(ValueError, match="cosin"):
+        build_schedule("cosin", 10, 1)
