@@ -43,7 +43,16 @@ EPOCH_LINE = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments, config = parse(argv)
+    """Train as the command line says; the exit code: 0 done, 1 done without some files, 2 nothing done."""
+    try:
+        return train(*parse(argv))
+    except EXPECTED_ERRORS as error:
+        print(f"model_training.py: {error}", file=sys.stderr)
+        return 2
+
+
+def train(arguments: argparse.Namespace, config: TrainConfig) -> int:
+    """The whole story, from class folders to a scored run folder."""
     torch.manual_seed(config.seed)
     model = models.build_model(config.arch, config.weights, Preprocessing(config.image_size))
 
@@ -73,8 +82,8 @@ def load(config: TrainConfig, split: str, cache: Path) -> data.ImageSet:
 def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet) -> engine.Trainer:
     device = engine.pick_device(config.device)
     model.to(device)
-    batches = data.EpochBatches(training.labels, config.batch_size, config.oversampling, config.seed)
-    samples = data.TrainingImages(training, config.augmentation, model.preprocessing, config.inject)
+    batches = data.EpochBatches(training.labels, config.batch_size, config.oversampling, config.seed, config.inject)
+    samples = data.TrainingImages(training, config.augmentation, model.preprocessing, config.inject_severity)
     return engine.Trainer(
         model,
         data.training_loader(samples, batches, config.workers, pin=device.type == "cuda"),
@@ -155,7 +164,7 @@ def announce(config: TrainConfig, trainer: engine.Trainer, *parts: data.ImageSet
     if trainer.device.type != "cpu":
         return
     rate = engine.measure_rate(trainer, config.image_size, config.batch_size)
-    minutes = config.epochs * trainer.loader.batch_sampler.samples() / rate / 60
+    minutes = config.epochs * len(trainer.loader.batch_sampler.samples()) / rate / 60
     print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {config.epochs} epochs)", flush=True)
     if minutes > 30:
         print("shorter: a GPU, --image-size 96, --epochs 5, or --arch mobilenet_v3_small", flush=True)
@@ -192,8 +201,4 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except EXPECTED_ERRORS as error:
-        print(f"model_training.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artifact_detection.data import OVERSAMPLING
+from artifact_detection.injection import SEVERITIES
 from artifact_detection.models import ARCHS
 from artifact_detection.schedules import SCHEDULES
 from artifact_detection.thresholds import parse_target
@@ -36,6 +37,7 @@ class TrainConfig:
     oversampling: str = _setting("random", "how the minority class is repeated, to 1:1", "data", OVERSAMPLING)
     augmentation: str = _setting("heavy", "preset of random transformations", "data", tuple(AUGMENTATIONS))
     inject: float = _setting(0.0, "probability that a clean training image gets a synthetic artifact", "data")
+    inject_severity: int = _setting(1, "slightest injected artifacts: 1 slight, 2 plain, 3 gross", "data", SEVERITIES)
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
 
     arch: str = _setting("vgg19", "network", "model", ARCHS)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from artifact_detection.audit.duplicates import THUMBNAIL, near_duplicate_groups
+from artifact_detection.audit import group_ids, near_duplicate_pairs
 from artifact_detection.cache import cached_images
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, IMAGE_SUFFIXES
@@ -106,7 +107,8 @@ def split_training(images: ImageSet, share: float, seed: int, inject: float = 0.
     """
     if not (images.labels == ARTIFACT).any() and not inject:
         raise DatasetError("no training image is labelled artifacts: pass --inject 0.5 to train on synthetic ones")
-    groups = near_duplicate_groups(np.stack([_thumbnail(images[index]) for index in range(len(images))]))
+    thumbnails = np.stack([_thumbnail(images[index]) for index in range(len(images))])
+    groups = group_ids(len(images), near_duplicate_pairs(thumbnails))
     training, validation = (images.take(rows) for rows in split_by_group(images.labels, groups, share, seed))
     if not (validation.labels == ARTIFACT).any():
         validation = inject_half(validation, seed)
@@ -115,12 +117,12 @@ def split_training(images: ImageSet, share: float, seed: int, inject: float = 0.
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 -> (64, 64) uint8 grey, what near-duplicates are sought in."""
-    return cv2.cvtColor(resize(image, THUMBNAIL), cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(resize(image, 64), cv2.COLOR_RGB2GRAY)
 
 
-def inject_random(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An image (H, W, 3) uint8 with an artifact of any kind and severity."""
-    kind, severity = rng.choice(list(KINDS)), int(rng.choice(SEVERITIES))
+def inject_random(image: np.ndarray, rng: np.random.Generator, slightest: int = 1) -> np.ndarray:
+    """An image (H, W, 3) uint8 with an artifact of any kind, of severity `slightest` to 3."""
+    kind, severity = str(rng.choice(list(KINDS))), int(rng.integers(slightest, max(SEVERITIES) + 1))
     return inject(np.ascontiguousarray(image), kind, severity, rng)[0]
 
 
@@ -152,53 +154,65 @@ def oversample(labels: np.ndarray, mode: str, rng: np.random.Generator) -> np.nd
 OVERSAMPLING = ("random", "none")
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (row, seed) for one epoch after another; the same for the same (seed, epoch), whatever came before.
+class Sample(NamedTuple):
+    """One training sample: the row of an image, the seed of its augmentation, whether it gets an artifact."""
 
-    Every row's augmentation is drawn from its own seed, so neither the number of workers nor an interruption changes
-    what the network sees. Set `epoch` before iterating. Batches differ by at most one row; none is dropped.
+    row: int
+    seed: int
+    inject: bool = False
+
+
+class EpochBatches(Sampler[list[Sample]]):
+    """Batches of samples for one epoch after another; the same for the same (seed, epoch), whatever came before.
+
+    Every sample's random numbers come from its own seed, so neither the number of workers nor an interruption changes
+    what the network sees. Set `epoch` before iterating. Batches differ by at most one sample; none is dropped.
+
+    inject: probability that a clean image gets a synthetic artifact. Clean images then come twice, one right after
+    the other, with antithetic draws u and 1 - u and the same augmentation: at 0.5 a batch holds each image with and
+    without an artifact, so that only the artifact tells the labels apart. A network from scratch learns sooner so.
     """
 
-    def __init__(self, labels: np.ndarray, batch_size: int, oversampling: str, seed: int):
+    def __init__(self, labels: np.ndarray, batch_size: int, oversampling: str, seed: int, inject: float = 0.0):
         self.labels, self.batch_size, self.oversampling, self.seed = labels, batch_size, oversampling, seed
-        self.epoch = 0
-
-    def _rng(self) -> np.random.Generator:
-        return np.random.default_rng((self.seed, self.epoch))
-
-    def samples(self) -> int:
-        """Images in an epoch, repeats included."""
-        return len(oversample(self.labels, self.oversampling, self._rng()))
+        self.inject, self.epoch = inject, 0
 
     def __len__(self) -> int:
-        return -(-self.samples() // self.batch_size)
+        return -(-len(self.samples()) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rng = self._rng()
-        rows = oversample(self.labels, self.oversampling, rng)
-        seeds = rng.integers(2**31, size=len(rows))
-        for part in np.array_split(np.arange(len(rows)), len(self)):
-            yield [(int(rows[i]), int(seeds[i])) for i in part]
+    def __iter__(self) -> Iterator[list[Sample]]:
+        samples = self.samples()
+        for part in np.array_split(np.arange(len(samples)), -(-len(samples) // self.batch_size)):
+            yield [samples[index] for index in part]
+
+    def samples(self) -> list[Sample]:
+        """The epoch's samples in order, repeats included."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        samples = []
+        for row in oversample(self.labels, self.oversampling, rng):
+            draw, seed = rng.random(), int(rng.integers(2**31))
+            twice = self.inject > 0 and self.labels[row] == CLEAN
+            for u in (draw, 1 - draw) if twice else (1.0,):
+                samples.append(Sample(int(row), seed, u < self.inject))
+        return samples
 
 
 class TrainingImages(Dataset):
-    """Augmented training samples by (row, seed): ((3, S, S) uint8, label float32).
+    """Augmented training images: ((3, S, S) uint8, label float32) for a Sample.
 
-    inject: probability that a clean image gets a random artifact, and the label "artifacts", before augmentation.
+    slightest: least severity of the injected artifacts.
     """
 
-    def __init__(self, images: ImageSet, preset: str, preprocessing: Preprocessing, inject: float = 0.0):
-        self.images, self.labels, self.inject = images, images.labels, inject
+    def __init__(self, images: ImageSet, preset: str, preprocessing: Preprocessing, slightest: int = 1):
+        self.images, self.labels, self.slightest = images, images.labels, slightest
         self.augment, self.size = augmentation(preset), preprocessing.size
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        row, seed = key
-        image, label = self.images[row], self.labels[row]
-        rng = np.random.default_rng(seed)
-        if label == CLEAN and rng.random() < self.inject:
-            image, label = inject_random(image, rng), ARTIFACT
+    def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        image, label = self.images[sample.row], self.labels[sample.row]
+        if sample.inject:
+            image, label = inject_random(image, np.random.default_rng(sample.seed), self.slightest), ARTIFACT
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(sample.seed)
             return self.augment(to_tensor(resize(image, self.size))), torch.tensor(float(label))
 
 

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from artifact_detection import data
-from artifact_detection.data import DatasetError, EpochBatches, ImageSet, TrainingImages, oversample, split_by_group
+from artifact_detection.data import (
+    DatasetError,
+    EpochBatches,
+    ImageSet,
+    Sample,
+    TrainingImages,
+    oversample,
+    split_by_group,
+)
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.transforms import Preprocessing
 
@@ -70,27 +78,42 @@ def test_batches_depend_on_seed_and_epoch_only_and_drop_nothing():
     second = list(batches)
     batches.epoch = 0
     assert list(batches) == first != second
-    assert len(first) == len(batches) == 8 and sum(map(len, first)) == batches.samples() == 60
+    assert len(first) == len(batches) == 8 and sum(map(len, first)) == 60
     assert {len(batch) for batch in first} <= {7, 8}  # none so small that batch norm fails
 
 
-def test_training_sample_is_decided_by_its_seed_and_leaves_torch_alone():
+def test_sample_is_decided_by_its_seed_and_leaves_torch_alone():
     samples = TrainingImages(image_set([0, 1]), "heavy", Preprocessing(24))
     before = torch.get_rng_state()
-    (first, label), (again, _), (other, _) = samples[1, 7], samples[1, 7], samples[1, 8]
+    (first, label), (again, _), (other, _) = (samples[Sample(1, seed)] for seed in (7, 7, 8))
     assert first.shape == (3, 24, 24) and first.dtype == torch.uint8 and label == 1.0
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_injection_turns_clean_images_into_labelled_artifacts():
-    images = image_set([CLEAN] * 4 + [ARTIFACT] * 4, size=64)
-    samples = TrainingImages(images, "none", Preprocessing(64), inject=0.5)
-    labels = np.array([[samples[row, seed][1] for seed in range(40)] for row in range(8)])
-    assert 0.3 < labels[:4].mean() < 0.7 and labels[4:].all()
-    for row, seed in ((0, s) for s in range(10)):
-        image, label = samples[row, seed]
-        assert (label == CLEAN) == np.array_equal(image.permute(1, 2, 0).numpy(), images[row])
+@pytest.mark.parametrize("probability", [0.2, 0.5, 0.9])
+def test_clean_images_are_injected_with_the_given_probability(probability):
+    batches = EpochBatches(np.array([CLEAN] * 500 + [ARTIFACT] * 20), 32, "none", seed=0, inject=probability)
+    samples = batches.samples()
+    clean = [sample for sample in samples if sample.row < 500]
+    assert len(clean) == 1000 and sum(sample.inject for sample in clean) == pytest.approx(1000 * probability, abs=50)
+    assert not any(sample.inject for sample in samples if sample.row >= 500)
+
+
+def test_at_one_half_every_clean_image_comes_with_and_without_an_artifact():
+    samples = EpochBatches(np.zeros(50, int), 8, "none", seed=0, inject=0.5).samples()
+    pairs = list(zip(samples[::2], samples[1::2], strict=True))
+    assert all(first.row == second.row and first.inject != second.inject for first, second in pairs)
+    assert {first.inject for first, _ in pairs} == {True, False}
+
+
+def test_injected_sample_differs_and_is_labelled():
+    images = image_set([CLEAN, ARTIFACT], size=64)
+    samples = TrainingImages(images, "none", Preprocessing(64))
+    for inject, label in ((False, CLEAN), (True, ARTIFACT)):
+        image, target = samples[Sample(0, 3, inject)]
+        assert target == label
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), images[0]) != inject
 
 
 def test_dataset_without_artifacts_needs_injection():
