@@ -40,11 +40,23 @@ def _bokeh(canvas: Canvas, rng: np.random.Generator, tints, count: int, strength
         canvas.pixels[(slice(None), *window)] += colour(*_pick(rng, tints)) * amount
 
 
+def _sign(canvas: Canvas, rng: np.random.Generator, odds: float) -> np.ndarray:
+    """Coverage of a word beside the head, with the given odds: text away from the face is no artifact."""
+    mask, scale = np.zeros(canvas.x.shape, np.uint8), canvas.size / 260
+    origin = (round(rng.choice((0.02, 0.66)) * canvas.size), round(rng.uniform(0.1, 0.3) * canvas.size))
+    word, drawn = _pick(rng, SIGNS), rng.random() < odds
+    if drawn:
+        width = max(1, round(2 * scale))
+        cv2.putText(mask, word, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, width, cv2.LINE_AA)
+    return mask.astype(FLOAT) / 255
+
+
 def studio(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A paper backdrop with a spot of light."""
+    """A paper backdrop with a spot of light, now and then with a word on it."""
     tone = colour(*(rng.uniform(40, 210) * rng.uniform(0.85, 1.15, 3)))
     spot = bump(canvas.x - rng.uniform(0.25, 0.75), canvas.y - rng.uniform(0.2, 0.6), 0.4, 0.4)
     canvas.pixels[:] = tone * (0.4 + 0.8 * spot) * (1 + 0.03 * fractal(rng, canvas.x.shape, 3))
+    canvas.paint(colour(*rng.uniform(20, 240, 3)), 0.8 * _sign(canvas, rng, 0.25))
 
 
 def street(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -56,8 +68,8 @@ def street(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.paint(colour(*rng.uniform(14, 44, 3)), 0.85 * front)
     for _ in range(3):
         _neon_tube(canvas, rng)
-    if rng.random() < 0.5:
-        _sign(canvas, rng)
+    lit = _sign(canvas, rng, 0.5)
+    canvas.pixels += colour(*_pick(rng, NEON)) * (1.2 * lit + 1.5 * soften(lit, 0.02 * canvas.size))
     _bokeh(canvas, rng, NEON, 14, 0.45)
     canvas.pixels[:] = soften(canvas.pixels, 0.006 * canvas.size)
 
@@ -70,20 +82,11 @@ def _neon_tube(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.pixels += colour(*_pick(rng, NEON)) * glow + 0.9 * edge(away - FLOAT(0.008), 0.012)
 
 
-def _sign(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A lit word in the background: text away from the face is no artifact."""
-    mask, scale = np.zeros(canvas.x.shape, np.uint8), canvas.size / 260
-    origin = (round(rng.choice((0.02, 0.66)) * canvas.size), round(rng.uniform(0.1, 0.3) * canvas.size))
-    width = max(1, round(2 * scale))
-    cv2.putText(mask, _pick(rng, SIGNS), origin, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, width, cv2.LINE_AA)
-    lit = mask.astype(FLOAT) / 255
-    canvas.pixels += colour(*_pick(rng, NEON)) * (1.2 * lit + 1.5 * soften(lit, 0.02 * canvas.size))
-
-
 def rainy(canvas: Canvas, rng: np.random.Generator) -> None:
     """A grey evening with street lamps out of focus."""
     _gradient(canvas, colour(84, 98, 112) * FLOAT(rng.uniform(0.5, 1.2)), colour(40, 48, 58))
     canvas.pixels *= 1 + 0.12 * fractal(rng, canvas.x.shape, 4)
+    canvas.pixels += colour(*_pick(rng, STREET_LAMPS)) * (0.6 * soften(_sign(canvas, rng, 0.3), 0.004 * canvas.size))
     _bokeh(canvas, rng, STREET_LAMPS, 12, 0.35)
 
 

@@ -57,7 +57,7 @@ class Body:
         self.worn = edge(np.maximum(self.torso, -self.neckline), self.pixel)
         self._solid(self.person.cloth * self.lit, self.worn)
         _DETAILS[self.person.garment](self)
-        if self.person.print_on_shirt and self.person.garment in ("crew", "turtleneck"):
+        if self.person.word and self.person.garment in ("crew", "turtleneck"):
             self._paint_print()
 
     def _lit(self, height: np.ndarray, bleed: float = 0.0) -> np.ndarray:
@@ -158,7 +158,7 @@ class Body:
         (wide, _), _ = cv2.getTextSize(self.person.word, font, height, 1)
         _, y = self.head.in_picture(0, 0.9)
         mask = np.zeros((size, size), np.uint8)
-        origin = (round(self.head.pose.x * size - wide / 2), round(y * size + 1.5 * scale))
+        origin = (round(self.head.pose.x * size - wide / 2), round(y * size + 1.1 * scale))
         cv2.putText(mask, self.person.word, origin, font, height, 255, max(1, round(2 * height)), cv2.LINE_AA)
         ink = mask[self.window].astype(FLOAT) / 255
         self._paint(self.person.second_cloth * self.light.flat(), ink * self.worn)

@@ -17,7 +17,9 @@ from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.portraits.drawing import draw_portrait
 
 SPLITS = ("train", "test")
-LEVEL_STEP = 3  # pixel values are multiples of it: not visible, and PNG files half as large
+BLACKS, WHITES = (0, 18), (228, 255)  # what 0 and 255 become
+GRAINY, GRAIN = 0.3, (0.7, 2.0)  # share of images with grain, its deviation; levels of 255
+LEVEL_STEPS = (2, 3, 5)  # rounding that is not seen and makes PNG files half as large
 ARTIFACTS = (  # the groups are equally likely; severities at which a person sees it at 192 px
     (("text", (3,)), ("watermark", (3,)), ("logo", (2, 3))),
     (("hand", (2, 3)), ("object", (2, 3)), ("mask_piece", (2, 3))),
@@ -54,7 +56,20 @@ def labelled_portrait(index: int, label: int, split: str, seed: int, size: int) 
         group = ARTIFACTS[rng.integers(len(ARTIFACTS))]
         kind, severities = group[rng.integers(len(group))]
         image, _ = inject(image, kind, int(rng.choice(severities)), rng, face)
-    return _finished(image)
+    return finished(image, _rng(seed, split, index, "finish"))
+
+
+def finished(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The last step of every image, clean or not: a camera's contrast, its grain and its rounding.
+
+    They vary, so that neither the darkest and brightest pixels nor the size of a file tell of an artifact.
+    """
+    black, white = rng.uniform(*BLACKS), rng.uniform(*WHITES)
+    shown = black + image * ((white - black) / 255)
+    if rng.random() < GRAINY:
+        shown += rng.normal(0, rng.uniform(*GRAIN), (*image.shape[:2], 1))
+    step = rng.choice(LEVEL_STEPS)
+    return (np.rint(np.clip(shown, 0, 254) / step) * step).astype(np.uint8)
 
 
 def png_bytes(image: np.ndarray) -> bytes:
@@ -64,11 +79,6 @@ def png_bytes(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _finished(image: np.ndarray) -> np.ndarray:
-    """The last step of every image: values rounded to a multiple of LEVEL_STEP, which divides 255."""
-    return ((image.astype(np.int16) + LEVEL_STEP // 2) // LEVEL_STEP * LEVEL_STEP).astype(np.uint8)
-
-
 def _rng(seed: int, split: str, index: int, purpose: str) -> np.random.Generator:
-    key = (SPLITS.index(split), index, ("label", "portrait", "artifact").index(purpose))
+    key = (SPLITS.index(split), index, ("label", "portrait", "artifact", "finish").index(purpose))
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

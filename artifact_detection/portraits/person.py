@@ -111,8 +111,7 @@ class Person:
     garment: str  # "crew", "vee", "shirt", "suit", "turtleneck", "coat", "scarf" or "armour"
     cloth: np.ndarray
     second_cloth: np.ndarray
-    print_on_shirt: bool
-    word: str  # of the print
+    word: str  # printed on the shirt, or ""
     earrings: bool
 
 
@@ -162,17 +161,16 @@ def random_person(rng: np.random.Generator, hats: dict[str, float], garments: di
         garment=garment,
         cloth=WHITE if garment == "coat" else _cloth(rng),
         second_cloth=_cloth(rng),
-        print_on_shirt=bool(rng.random() < 0.25),
-        word=str(rng.choice(PRINTS)),
+        word=str(rng.choice(PRINTS)) if rng.random() < 0.3 else "",
         earrings=bool(rng.random() < (0.45 if masculine < 0.5 else 0.06)),
     )
 
 
 def _pose(rng: np.random.Generator) -> Pose:
-    scale = rng.uniform(0.235, 0.33)
+    scale = rng.uniform(0.29, 0.39)
     return Pose(
         x=float(0.5 + rng.normal(0, 0.035)),
-        y=float(0.16 + 1.02 * scale + rng.normal(0, 0.02)),
+        y=float(0.14 + 1.02 * scale + rng.normal(0, 0.02)),
         scale=float(scale),
         roll=float(np.clip(rng.normal(0, 0.07), -0.2, 0.2)),
         yaw=float(np.clip(rng.normal(0, 0.2), -0.42, 0.42)),
