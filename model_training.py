@@ -49,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     except EXPECTED_ERRORS as error:
         print(f"model_training.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command with --name NAME --resume goes on after the last whole epoch", file=sys.stderr)
+        return 130
 
 
 def train(arguments: argparse.Namespace, config: TrainConfig) -> int:
@@ -58,6 +61,8 @@ def train(arguments: argparse.Namespace, config: TrainConfig) -> int:
 
     images, test = (load(config, split, arguments.cache) for split in ("train", "test"))
     training, validation = data.split_training(images, config.validation, config.seed, config.inject)
+    if config.inject:  # artifacts are drawn at twice the size that the network sees
+        training = data.at_size(training, 2 * config.image_size, HERE / arguments.cache)
     trainer = build_trainer(config, model, training)
 
     with RunFolder.open(HERE / arguments.runs / (arguments.name or default_name(config))) as run:
@@ -65,15 +70,14 @@ def train(arguments: argparse.Namespace, config: TrainConfig) -> int:
         run.write_config(dataclasses.asdict(config), facts(images, training, validation, trainer))
         announce(config, trainer, training, validation, test)
         fit(run, trainer, validation, config, history)
-        calibrate(run, validation, config)
+        calibrate(run, validation, config, images.fingerprint())
         evaluate(run, test, config)
     return 1 if images.errors or test.errors else 0
 
 
 def load(config: TrainConfig, split: str, cache: Path) -> data.ImageSet:
     """The images of one split, decoded once; those that cannot be used are named on stderr."""
-    size = config.image_size * (2 if config.inject else 1)  # artifacts are drawn finer than the network sees them
-    images = data.load_images(HERE / config.dataset, split, size, HERE / cache)
+    images = data.load_images(HERE / config.dataset, split, config.image_size, HERE / cache)
     for path, reason in images.errors.items():
         print(f"cannot use {split} image {path}: {reason}", file=sys.stderr)
     return images
@@ -132,14 +136,23 @@ def score(model: models.Detector, images: data.ImageSet, config: TrainConfig) ->
     return engine.predict(model.to(device), loader, dtype=engine.pick_precision(config.precision, device))
 
 
-def calibrate(run: RunFolder, validation: data.ImageSet, config: TrainConfig) -> None:
-    """Fit temperature and threshold on validation and store them in best.pt."""
+def calibrate(run: RunFolder, validation: data.ImageSet, config: TrainConfig, fingerprint: str) -> None:
+    """Fit temperature and threshold on validation; store them in best.pt with the scores that they rest on."""
     model, checkpoint = models.load_checkpoint(run.path / "best.pt")
     logits = score(model, validation, config)
     temperature = thresholds.fit_temperature(validation.labels, logits)
     probabilities = expit(logits / temperature)
-    threshold = thresholds.choose_threshold(validation.labels, probabilities, config.target)
-    run.save("best.pt", checkpoint | {"temperature": temperature, "threshold": threshold})
+    try:
+        threshold = thresholds.choose_threshold(validation.labels, probabilities, config.target)
+    except thresholds.ThresholdError as error:
+        threshold = 0.5
+        print(f"no threshold for --target {config.target}: {error}. It stays at 0.5", file=sys.stderr)
+    evidence = {
+        "validation_targets": torch.tensor(validation.labels),
+        "validation_probabilities": torch.tensor(probabilities),
+        "fingerprint": fingerprint,
+    }
+    run.save("best.pt", checkpoint | {"temperature": temperature, "threshold": threshold} | evidence)
     run.write_predictions("val", validation, probabilities, threshold)
 
 

@@ -6,7 +6,7 @@ The order keeps results honest: near-duplicates are grouped, then split, and onl
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from artifact_detection.audit import group_ids, near_duplicate_pairs
 from artifact_detection.cache import cached_images
-from artifact_detection.injection import KINDS, SEVERITIES, inject
+from artifact_detection.injection import SEVERITIES, inject_random
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, IMAGE_SUFFIXES
 from artifact_detection.transforms import Preprocessing, augmentation, evaluation_transform, resize, to_tensor
 
@@ -86,6 +86,12 @@ def load_images(dataset: Path, split: str, size: int, cache: Path) -> ImageSet:
     return ImageSet(dataset, usable, cached.images, errors)
 
 
+def at_size(images: ImageSet, size: int, cache: Path) -> ImageSet:
+    """The same images, decoded again and resized to (size, size)."""
+    pixels = cached_images([images.root / path for path in images.table["path"]], size, cache).images
+    return replace(images, table=images.table.assign(row=np.arange(len(images))), pixels=pixels)
+
+
 def split_by_group(labels: np.ndarray, groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (training, validation): stratified by label, no group on both sides, about `share` to validation.
 
@@ -120,17 +126,11 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(resize(image, 64), cv2.COLOR_RGB2GRAY)
 
 
-def inject_random(image: np.ndarray, rng: np.random.Generator, slightest: int = 1) -> np.ndarray:
-    """An image (H, W, 3) uint8 with an artifact of any kind, of severity `slightest` to 3."""
-    kind, severity = str(rng.choice(list(KINDS))), int(rng.integers(slightest, max(SEVERITIES) + 1))
-    return inject(np.ascontiguousarray(image), kind, severity, rng)[0]
-
-
 def inject_half(images: ImageSet, seed: int) -> ImageSet:
     """The same images with a random synthetic artifact in every second one."""
     pixels = np.stack([images[index] for index in range(len(images))])
     for index in range(0, len(images), 2):
-        pixels[index] = inject_random(pixels[index], np.random.default_rng((seed, index)))
+        pixels[index] = inject_random(pixels[index], np.random.default_rng((seed, index)))[0]
     labels = np.where(np.arange(len(images)) % 2, CLEAN, ARTIFACT)
     return ImageSet(images.root, images.table.assign(label=labels, row=np.arange(len(images))), pixels, {})
 
@@ -204,13 +204,14 @@ class TrainingImages(Dataset):
     """
 
     def __init__(self, images: ImageSet, preset: str, preprocessing: Preprocessing, slightest: int = 1):
-        self.images, self.labels, self.slightest = images, images.labels, slightest
+        self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
         self.augment, self.size = augmentation(preset), preprocessing.size
 
     def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
         image, label = self.images[sample.row], self.labels[sample.row]
         if sample.inject:
-            image, label = inject_random(image, np.random.default_rng(sample.seed), self.slightest), ARTIFACT
+            rng = np.random.default_rng(sample.seed)
+            image, label = inject_random(image, rng, severities=self.severities)[0], ARTIFACT
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sample.seed)
             return self.augment(to_tensor(resize(image, self.size))), torch.tensor(float(label))

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,8 +38,6 @@ def test_the_left_eye_is_left_and_the_mouth_below(portraits):
 
 @pytest.mark.parametrize("side", [64, 400, 1500])
 def test_coordinates_are_pixels_of_the_image_that_was_given(portraits, side):
-    import cv2
-
     image, face = portraits[0]
     resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     found, expected = find_face(resized), face.scaled(side / image.shape[0])
@@ -74,6 +73,6 @@ def test_scaling_scales_every_part():
 
 
 def test_threads_give_the_answers_of_one_thread(portraits):
-    images = [image for image, _ in portraits] * 4
-    with ThreadPoolExecutor(8) as pool:
+    images = [image for image, _ in portraits] * 3
+    with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_face, images)) == [find_face(image) for image in images]

@@ -71,9 +71,9 @@ def test_any_size_and_aspect(kind, shape):
 
 
 @pytest.mark.parametrize("kind", ["text", "hand", "duplicate", "frequency_grid"])
-def test_the_largest_size(kind):
-    image = flat(2048, 2048, 90)
-    assert_true_and_visible(image, *inject(image, kind, 3, rng(1)))
+def test_the_largest_size(portrait, kind):
+    image = cv2.resize(portrait[0], (2048, 2048), interpolation=cv2.INTER_LINEAR)
+    assert_true_and_visible(image, *inject(image, kind, 3, rng(1), portrait[1].scaled(2048 / portrait[0].shape[0])))
 
 
 def test_a_grey_image_works_whether_or_not_it_stays_grey(portrait):
@@ -223,7 +223,8 @@ def test_the_written_set_is_labelled_grouped_and_masked(clean_folder, tmp_path):
         assert parse_label(row.file, pattern) == (row.kind != "")
         assert np.array_equal((image != base).any(axis=2), mask)
         if row.kind:
-            assert cv2.boundingRect(mask.astype(np.uint8)) == (row.x0, row.y0, row.x1 - row.x0, row.y1 - row.y0)
+            x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+            assert [x, y, x + width, y + height] == [int(row.x0), int(row.y0), int(row.x1), int(row.y1)]
 
 
 def contents(folder) -> dict[str, bytes]:

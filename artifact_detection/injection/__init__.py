@@ -42,8 +42,8 @@ def inject(
     """
     _check(image, kind, severity)
     face = face or find_face(image)
-    for attempt in range(4):
-        source = image if attempt < 2 else _with_sketch(image, face, rng)
+    for attempt in range(6):
+        source = image if attempt < 3 else _with_sketch(image, face, rng)
         scene = Scene(source, face, severity, rng)
         _PAINTERS[kind](scene)
         result, mask, visible = _difference(image, scene)

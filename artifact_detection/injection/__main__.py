@@ -98,10 +98,14 @@ def name_problems(problems: dict[str, str]) -> int:
 
 def make_matrix(options: argparse.Namespace) -> int:
     """Measure a checkpoint; write recall_matrix.csv and .png; return the exit code."""
-    from artifact_detection import plots
+    from artifact_detection import plots  # here, not above: torch takes seconds to load
     from artifact_detection.injection.matrix import checkpoint_predictor, plot_recall_matrix, recall_matrix
+    from artifact_detection.models import CheckpointError
 
-    predict, threshold = checkpoint_predictor(options.matrix)
+    try:
+        predict, threshold = checkpoint_predictor(options.matrix)
+    except CheckpointError as error:
+        raise InjectionError(error) from error
     images, problems = pick_images(options.images, options.count, options.seed)
     rng = np.random.default_rng(options.seed)
     table = recall_matrix(predict, images, options.kinds, options.severity, rng, threshold)
@@ -138,9 +142,9 @@ def make_sheet(options: argparse.Namespace) -> int:
         images, problems = pick_images(options.images, len(KINDS), options.seed)
         portraits = [(image, None) for image in images]
     else:
-        portraits = [draw_portrait(np.random.default_rng((options.seed, i))) for i in range(len(KINDS))]
-    sheet = Image.fromarray(contact_sheet(portraits, tile=88, columns=4, seed=options.seed))
-    sheet.quantize(256, dither=Image.Dither.NONE).save(options.sheet, optimize=True)
+        portraits = [draw_portrait(np.random.default_rng((options.seed, i)), 384) for i in range(len(KINDS))]
+    sheet = Image.fromarray(contact_sheet(portraits, tile=112, columns=4, seed=options.seed))
+    sheet.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(options.sheet, optimize=True)
     print(f"written to {options.sheet}")
     return name_problems(problems)
 

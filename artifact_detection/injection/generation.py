@@ -48,12 +48,11 @@ def checkerboard(scene: Scene) -> None:
     sign = (np.add.outer(np.arange(h) // cell, np.arange(w) // cell) % 2 * 2 - 1).astype(np.float32)[..., None]
     if scene.chance(0.4):  # uneven overlap: lines next to the cells
         sign = 0.5 * sign + 0.5 * (np.arange(w) // cell % 2 * 2 - 1).astype(np.float32)[None, :, None]
-    colour = np.float32(scene.rng.uniform(0.4, 1, 3)) if scene.chance(0.4) else np.float32(1)
     base = scene.view(window).astype(np.float32)
     if cell > 1 and scene.chance(0.5):
         coarse = cv2.resize(base, (max(1, w // cell), max(1, h // cell)), interpolation=cv2.INTER_AREA)
         base = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_NEAREST)
-    _mix(scene, window, alpha, base + scene.level(18, 40) * sign * colour)
+    _mix(scene, window, alpha, base + scene.level(28, 48) * sign * _channels(scene))
 
 
 def frequency_grid(scene: Scene) -> None:
@@ -65,10 +64,16 @@ def frequency_grid(scene: Scene) -> None:
         angle = scene.pick((0.0, np.pi / 2, scene.uniform(0, np.pi)))
         period = _pixel(scene) * scene.uniform(2.5, 8)
         pattern[..., 0] += _grating(h, w, angle, period, scene.uniform(0, 6))
-    colour = np.float32(scene.rng.uniform(-1, 1, 3)) if scene.chance(0.4) else np.float32(1)
-    colour = colour / max(float(np.abs(colour).max()), 1e-3)
     pattern /= max(float(np.abs(pattern).max()), 1e-3)
-    _mix(scene, window, alpha, scene.view(window) + scene.level(28, 60) * pattern * colour)
+    _mix(scene, window, alpha, scene.view(window) + scene.level(36, 65) * pattern * _channels(scene))
+
+
+def _channels(scene: Scene) -> np.ndarray:
+    """How strongly a pattern shows in red, green and blue, (3,) in -1 … 1: equally, or as a colour."""
+    if scene.chance(0.6):
+        return np.ones(3, np.float32)
+    weights = scene.rng.uniform(-1, 1, 3).astype(np.float32)
+    return weights / max(float(np.abs(weights).max()), 0.1)
 
 
 def _grating(height: int, width: int, angle: float, period: float, phase: float) -> np.ndarray:
@@ -80,11 +85,11 @@ def _grating(height: int, width: int, angle: float, period: float, phase: float)
 
 def droplet(scene: Scene) -> None:
     """StyleGAN's water droplets: smooth bright or dark blobs, with ripples or a lens inside."""
-    for _ in range(scene.count(1, 3.5)):
-        stencil, centre = scene.stencil(), scene.on_face(1.1)
-        radius = scene.level(0.11, 0.2) * scene.unit
+    for _ in range(scene.count(1.5, 4)):
+        stencil, centre = scene.stencil(), scene.on_face(1.0)
+        radius = scene.level(0.12, 0.2) * scene.unit
         fill(stencil, blob(scene, centre, radius, 0.4, scene.uniform(0.5, 2)))
-        colour = scene.against(scene.mean_colour(centre, radius) * scene.uniform(0.8, 1.3), centre, radius, 70)
+        colour = scene.against(scene.mean_colour(centre, radius) * scene.uniform(0.8, 1.3), centre, radius, 95)
         ripple, tint = scene.uniform(0, 60), scene.rng.normal(0, 15, 3).astype(np.float32)
 
         def paint(window, colour=colour, ripple=ripple, tint=tint):

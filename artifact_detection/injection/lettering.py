@@ -51,8 +51,11 @@ def _letters(scene: Scene, alphabet: str, low: int, high: int) -> str:
 
 
 def _syllables(scene: Scene) -> str:
+    """A word that can be spoken, from few consonants, so that chance spells no word that means anything; or none."""
+    if scene.chance(0.2):
+        return _letters(scene, "bcdfghjklmnpqrstvwxz", 3, 8)
     return "".join(
-        scene.pick("bcdfghklmnprstvwxz") + scene.pick("aeiouy") + scene.pick(("", "", "n", "r", "s", "l", "ck"))
+        scene.pick("bhjlmnqrtvwx") + scene.pick("aeiouy") + scene.pick(("", "", "n", "r", "l"))
         for _ in range(scene.rng.integers(1, 5))
     )
 
@@ -118,7 +121,7 @@ def _scribble(scene: Scene, height: float) -> np.ndarray:
     y = height * (0.75 - swell * np.sin(t + scene.uniform(0.3, 1.2)) + 0.1 * np.sin(0.3 * t))
     mask = np.zeros((int(1.5 * height) + 1, int(x.max() + height)), np.uint8)
     points = np.rint(np.stack([x, y], axis=1) * 16).astype(np.int32)
-    cv2.polylines(mask, [points], False, 255, max(1, round(0.05 * height)), cv2.LINE_AA, 4)
+    cv2.polylines(mask, [points], False, 255, max(1, round(scene.uniform(0.05, 0.1) * height)), cv2.LINE_AA, 4)
     if scene.chance(0.5):
         y = int(1.3 * height)
         cv2.line(mask, (int(0.3 * height), y), (mask.shape[1] - 4, y - int(0.3 * height)), 255, 1, cv2.LINE_AA)

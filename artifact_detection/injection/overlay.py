@@ -1,5 +1,6 @@
 """Overlays: what lies on the picture and not in it: lettering, marks, strokes, crumbs, paint."""
 
+import cv2
 import numpy as np
 
 from artifact_detection.injection.lettering import handwriting, line, ruin, stamp
@@ -20,8 +21,8 @@ from artifact_detection.injection.shapes import (
 
 
 def text(scene: Scene) -> None:
-    """One to four lines of lettering across the picture, sometimes on a box, outlined or with a shadow."""
-    height = scene.level(0.05, 0.12) * min(scene.width, scene.height)
+    """One to four lines of lettering across the picture, plain or on a box, outlined, glowing or with a shadow."""
+    height = scene.level(0.05, 0.12) * scene.uniform(0.85, 1.5) * min(scene.width, scene.height)
     lines = [line(scene, height) for _ in range(scene.count(1, 2.5))]
     x, y = _text_place(scene, height)
     angle = scene.uniform(-0.35, 0.35) if scene.chance(0.3) else scene.uniform(-0.03, 0.03)
@@ -31,11 +32,34 @@ def text(scene: Scene) -> None:
         mask = mask[:, : int(1.5 * max(scene.width, 16))]
         stamp(letters, mask, tuple(np.array([x, y]) + down * (i - (len(lines) - 1) / 2)), angle)
     colour = scene.against(scene.colour(), (x, y), 2 * height, 90)
-    if scene.chance(0.3):
-        colour = _box(scene, letters, height, colour)
-    elif scene.chance(0.4):
-        scene.shadow(letters, 0.6)
-    scene.blend(letters, any_surface(scene, colour) if scene.chance(0.25) else colour, scene.level(0.75, 0.95, 0.05))
+    colour = scene.pick((_plain, _plain, _box, _outline, _glow, _cast))(scene, letters, height, colour)
+    paint = any_surface(scene, colour) if scene.chance(0.25) else colour
+    scene.blend(letters, paint, scene.level(0.75, 0.95, 0.05))
+
+
+def _plain(scene: Scene, letters: np.ndarray, height: float, colour: np.ndarray) -> np.ndarray:
+    """Nothing under the letters. This and the next four prepare the ground and return the letters' colour."""
+    return colour
+
+
+def _cast(scene: Scene, letters: np.ndarray, height: float, colour: np.ndarray) -> np.ndarray:
+    """A shadow under the letters."""
+    scene.shadow(letters, 0.6)
+    return colour
+
+
+def _outline(scene: Scene, letters: np.ndarray, height: float, colour: np.ndarray) -> np.ndarray:
+    """A rim around the letters, light around dark and dark around light."""
+    side = 2 * max(1, round(height * scene.uniform(0.03, 0.09))) + 1
+    rim = cv2.dilate(letters, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    scene.blend(rim, np.full(3, 15.0 if colour.mean() > 120 else 240.0), 0.9)
+    return colour
+
+
+def _glow(scene: Scene, letters: np.ndarray, height: float, colour: np.ndarray) -> np.ndarray:
+    """Light around the letters, as a neon sign's."""
+    scene.blend(cv2.dilate(letters, None, iterations=2), colour, 0.8, "screen", soft=height * scene.uniform(0.15, 0.4))
+    return np.clip(colour + 90, 0, 255)
 
 
 def _text_place(scene: Scene, height: float) -> tuple[float, float]:
@@ -54,7 +78,7 @@ def _text_place(scene: Scene, height: float) -> tuple[float, float]:
 
 
 def _box(scene: Scene, letters: np.ndarray, height: float, colour: np.ndarray) -> np.ndarray:
-    """Lay a box under the letters; returns a colour for them that stands out from it."""
+    """A box under the letters, which then stand out from it."""
     rows, columns = np.flatnonzero(letters.any(axis=1)), np.flatnonzero(letters.any(axis=0))
     if not len(rows):
         return colour
@@ -87,7 +111,7 @@ def watermark(scene: Scene) -> None:
 
 def signature(scene: Scene) -> None:
     """A hand-written name or scribble in a corner or across the face."""
-    height = scene.level(0.07, 0.16) * min(scene.width, scene.height)
+    height = scene.level(0.09, 0.18) * min(scene.width, scene.height)
     stencil = scene.stencil()
     mask = handwriting(scene, height)
     if scene.chance(0.6):
@@ -96,8 +120,8 @@ def signature(scene: Scene) -> None:
     else:
         x, y = scene.on_face()
     stamp(stencil, mask, (x, y), scene.uniform(-0.5, 0.3))
-    colour = scene.against(scene.colour(), (x, y), 2 * height, 100)
-    scene.blend(stencil, colour, scene.level(0.7, 0.95, 0.05))
+    colour = scene.against(scene.colour(), (x, y), 2 * height, 110)
+    scene.blend(stencil, colour, scene.level(0.8, 0.95, 0.05))
 
 
 def logo(scene: Scene) -> None:
@@ -147,7 +171,7 @@ def strokes(scene: Scene) -> None:
         start = np.array(scene.on_face(1.5))
         end = start + scene.rng.normal(0, 0.5, 2) * scene.unit
         points = curve(scene, start, end, scene.uniform(0.1, 0.9), 32)
-        width = scene.unit * scene.level(0.012, 0.04, 0.6)
+        width = scene.unit * scene.level(0.02, 0.045, 0.6)
         taper = np.sin(np.linspace(0.15, np.pi - 0.05, len(points))) if scene.chance(0.6) else 1.0
         stroke(stencil, points, np.maximum(width * taper, 1))
         if scene.chance(0.3):
@@ -164,7 +188,7 @@ def fragments(scene: Scene) -> None:
     own_colour = scene.colour()
     for _ in range(scene.count(5, 18)):
         place = scene.inside(tuple(np.array(centre) + scene.rng.normal(0, 0.5, 2) * spread))
-        radius = scene.unit * scene.level(0.035, 0.07, 0.5)
+        radius = scene.unit * scene.level(0.05, 0.075, 0.5)
         stencil = scene.stencil()
         if scene.chance(0.6):
             fill(stencil, shard(scene, place, radius, int(scene.rng.integers(3, 7))))
@@ -185,10 +209,10 @@ def face_paint(scene: Scene) -> None:
         x, y, bw, bh = _bounds(stencil)
         wear = np.clip(scene.smooth_noise(bh, bw, scene.uniform(6, 25)) + scene.uniform(0.5, 1), 0.15, 1)
         stencil[y : y + bh, x : x + bw] = stencil[y : y + bh, x : x + bw] * wear
-    colour = scene.against(scene.colour(), scene.face.centre, 0.3 * scene.unit, 80)
+    colour = scene.against(scene.colour(), scene.face.centre, 0.3 * scene.unit, 95)
     mode = "multiply" if scene.skin.mean() > 120 and colour.mean() < 150 and scene.chance(0.4) else "normal"
     soft = scene.softness * scene.uniform(1, 2.5)
-    scene.blend(stencil, colour, scene.level(0.65, 0.9, 0.1), mode, soft)
+    scene.blend(stencil, colour, scene.level(0.75, 0.92, 0.08), mode, soft)
 
 
 def _bounds(stencil: np.ndarray) -> tuple[int, int, int, int]:
@@ -212,7 +236,7 @@ def _stripes(scene: Scene) -> np.ndarray:
 def _spots(scene: Scene) -> np.ndarray:
     stencil = scene.stencil()
     for _ in range(scene.count(8, 30)):
-        fill(stencil, blob(scene, scene.on_face(0.9), scene.unit * scene.level(0.02, 0.035, 0.6), 0.3))
+        fill(stencil, blob(scene, scene.on_face(0.9), scene.unit * scene.level(0.03, 0.042, 0.5), 0.3))
     return stencil
 
 

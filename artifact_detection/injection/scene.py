@@ -207,14 +207,15 @@ class Scene:
     def noise(self, height: int, width: int) -> np.ndarray:
         """Grain as the image has it, (height, width, 1) float32 levels."""
         tile = self._noise_tile
-        dy, dx = self.rng.integers(0, tile.shape[0], 2)
-        rows = (np.arange(height) + dy) % tile.shape[0]
-        columns = (np.arange(width) + dx) % tile.shape[1]
-        return tile[np.ix_(rows, columns)][..., None]
+        repeats = -(-height // tile.shape[0]), -(-width // tile.shape[1])
+        if max(repeats) > 1:
+            tile = np.tile(tile, repeats)
+        y, x = (self.rng.integers(0, have - want + 1) for have, want in zip(tile.shape, (height, width), strict=True))
+        return tile[y : y + height, x : x + width, None]
 
     @cached_property
     def _noise_tile(self) -> np.ndarray:
-        tile = self.rng.standard_normal((96, 96), dtype=np.float32)
+        tile = self.rng.standard_normal((192, 192), dtype=np.float32)
         if self.softness > 0.8:
             tile = blurred(tile, 0.6 * self.softness)
             tile /= max(float(tile.std()), 1e-6)
@@ -222,8 +223,12 @@ class Scene:
 
     def shadow(self, stencil: np.ndarray, strength: float = 0.4) -> None:
         """Darken what lies beside a stencil, as if the thing stood a little in front of it."""
-        shift = self.rng.uniform(-0.03, 0.03, 2) * self.unit + (0, 0.015 * self.unit)
-        moved = cv2.warpAffine(stencil, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), stencil.shape[::-1])
+        dx, dy = (round(v) for v in self.rng.uniform(-0.03, 0.03, 2) * self.unit + (0, 0.015 * self.unit))
+        moved = np.zeros_like(stencil)
+        height, width = stencil.shape
+        moved[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = stencil[
+            max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
+        ]
         self.blend(moved, np.zeros(3), opacity=strength, soft=max(1.0, 0.025 * self.unit))
 
     def smooth_noise(self, height: int, width: int, cells: float) -> np.ndarray:
@@ -237,8 +242,8 @@ class Scene:
 def blurred(layer: np.ndarray, sigma: float) -> np.ndarray:
     """A Gaussian blur of (h, w) or (h, w, 3); wide ones are done at low resolution, where they cost little."""
     height, width = layer.shape[:2]
-    factor = int(sigma / 1.5)
-    if factor < 2 or min(height, width) < 4 * factor:
+    factor = min(int(sigma / 1.5), height // 4, width // 4)
+    if factor < 2:
         return cv2.GaussianBlur(layer, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REPLICATE)
     small = cv2.resize(layer, (-(-width // factor), -(-height // factor)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)

@@ -1,0 +1,202 @@
+"""Does a detector that was trained on injected artifacts only rank unseen ones above clean images?
+
+    python benchmarks/injection_transfer.py --images FACES --weights mobilenet_v2.pth
+    python benchmarks/injection_transfer.py --images FACES --weights mobilenet_v2.pth --leave-out all
+
+FACES is a folder of clean portraits (the published numbers: SFHQ-T2I and SD3 portraits, MIT and CC0). Near-duplicate
+bases are grouped and split. Each epoch shows every training image with and without an artifact, injected on the fly.
+The last epoch is scored once: every test base clean, and once with each kind at a random severity, from seeds that
+training never saw. With --leave-out, a model is also trained without each named family and scored on that family.
+
+Results: a row per training and target with ROC-AUC and its 95 % interval (bootstrap over bases, logit scale).
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from artifact_detection import data, engine, models  # noqa: E402
+from artifact_detection.audit import duplicate_groups, measure_files  # noqa: E402
+from artifact_detection.cache import cached_images  # noqa: E402
+from artifact_detection.faces import find_face  # noqa: E402
+from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject, inject_random  # noqa: E402
+from artifact_detection.injection.dataset import find_images  # noqa: E402
+from artifact_detection.intervals import logit_interval  # noqa: E402
+from artifact_detection.losses import FocalLoss  # noqa: E402
+from artifact_detection.schedules import build_schedule  # noqa: E402
+from artifact_detection.transforms import Preprocessing, augmentation, evaluation_transform, resize, to_tensor  # noqa: E402
+
+TEST_SHARE = 0.3
+REPLICATES = 1000
+BATCH = 32
+
+
+class InjectedFaces(Dataset):
+    """Augmented training samples, some with a random artifact of the given kinds; faces are found once for all."""
+
+    def __init__(self, images: list[np.ndarray], kinds: list[str], preset: str, preprocessing: Preprocessing):
+        self.images, self.kinds, self.size = images, kinds, preprocessing.size
+        self.augment, self.faces = augmentation(preset), [find_face(image) for image in images]
+
+    def __getitem__(self, sample: data.Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        image = self.images[sample.row]
+        if sample.inject:
+            rng = np.random.default_rng(sample.seed)
+            image, _ = inject_random(image, rng, self.kinds, face=self.faces[sample.row])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(sample.seed)
+            return self.augment(to_tensor(resize(image, self.size))), torch.tensor(float(sample.inject))
+
+
+def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    """The images (size, size, 3) uint8 and their near-duplicate groups (N,)."""
+    paths, _ = find_images(folder)
+    chosen = [paths[i] for i in np.sort(np.random.default_rng(seed).permutation(len(paths))[: limit or None])]
+    cached = cached_images(chosen, size, cache)
+    groups = duplicate_groups(measure_files(chosen, cache / "measurements.npz"))
+    usable = [row for row in range(len(chosen)) if row not in cached.errors]
+    return [np.array(cached.images[row]) for row in usable], groups[usable]
+
+
+def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str]) -> models.Detector:
+    """Fine-tune on injected artifacts; the last epoch counts, nothing is chosen on anything."""
+    torch.manual_seed(options.seed)
+    model = models.build_model(options.arch, str(options.weights), Preprocessing(options.size))
+    batches = data.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
+    samples = InjectedFaces(images, kinds, options.augmentation, model.preprocessing)
+    device = engine.pick_device(options.device)
+    trainer = engine.Trainer(
+        model.to(device),
+        data.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
+        FocalLoss(gamma=0),
+        engine.OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
+        build_schedule("warmup_cosine", options.epochs * len(batches), len(batches)),
+        seed=options.seed,
+        dtype=engine.pick_precision(options.precision, device),
+    )
+    for epoch in range(options.epochs):
+        start = time.perf_counter()
+        loss = trainer.run_epoch(epoch)
+        print(f"  epoch {epoch + 1}/{options.epochs}: loss {loss:.3f}, {time.perf_counter() - start:.0f} s", flush=True)
+    return model
+
+
+def score(model: models.Detector, images: list[np.ndarray], options: argparse.Namespace) -> np.ndarray:
+    """Logits (N,)."""
+    tensors = (evaluation_transform(image, model.preprocessing) for image in images)
+    batches = (torch.stack(chunk) for chunk in _chunks(tensors, BATCH))
+    device = engine.pick_device(options.device)
+    return engine.predict(model, batches, device=device, dtype=engine.pick_precision(options.precision, device))
+
+
+def _chunks(items, size: int):
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def injected_test_set(images: list[np.ndarray], kind: str, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Every image with one artifact of a kind, and the severities (N,); seeds apart from those of training."""
+    results, severities = [], []
+    for row, image in enumerate(images):
+        rng = np.random.default_rng((seed, 2**40, list(KINDS).index(kind), row))
+        severities.append(int(rng.choice(SEVERITIES)))
+        results.append(inject(image, kind, severities[-1], rng)[0])
+    return results, np.array(severities)
+
+
+def wins(artifacts: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """(N, N): 1 where artifact image i scores above clean image j, 1/2 for a tie. Its mean is the ROC-AUC."""
+    return (artifacts[:, None] > clean) + 0.5 * (artifacts[:, None] == clean)
+
+
+def auc_row(pairs: np.ndarray, rows: np.ndarray, seed: int) -> dict:
+    """ROC-AUC of (R, N) pairs, with an interval from resampled bases; `rows` (R,): which base each row comes from."""
+    bases = pairs.shape[1]
+    counts = np.random.default_rng(seed).multinomial(bases, np.full(bases, 1 / bases), REPLICATES)  # (draws, N)
+    weights = counts[:, rows].astype(float)
+    draws = ((weights @ pairs) * counts).sum(axis=1) / np.maximum(weights.sum(axis=1) * bases, 1)
+    value = float(pairs.mean())
+    low, high = logit_interval(value, draws, bases)
+    return {"n": len(rows), "roc_auc": value, "low": low, "high": high}
+
+
+def evaluate(model: models.Detector, images: list[np.ndarray], kinds: list[str], options) -> pd.DataFrame:
+    """ROC-AUC overall, per severity, per family and per kind."""
+    clean = score(model, images, options)
+    pairs, labels = [], []
+    for kind in tqdm(kinds, "scoring", unit="kind", leave=False, disable=None):
+        injected, severities = injected_test_set(images, kind, options.seed)
+        pairs.append(wins(score(model, injected, options), clean))
+        labels += [(kind, KINDS[kind], f"severity {severity}", row) for row, severity in enumerate(severities)]
+    table, pairs = pd.DataFrame(labels, columns=["kind", "family", "severity", "base"]), np.concatenate(pairs)
+    results = [{"target": "all", **auc_row(pairs, table["base"].to_numpy(), options.seed)}]
+    for column in ("severity", "family", "kind"):
+        for target, part in table.groupby(column, sort=column == "severity"):
+            row = auc_row(pairs[part.index], part["base"].to_numpy(), options.seed)
+            results.append({"target": target, **row})
+    return pd.DataFrame(results)
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, required=True, help="folder of clean portraits")
+    parser.add_argument("--weights", type=Path, required=True, help="torchvision state dict to start from")
+    parser.add_argument("--arch", default="mobilenet_v2")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--augmentation", default="light")
+    parser.add_argument("--limit", type=int, default=0, help="use so many images only (a trial)")
+    parser.add_argument("--leave-out", nargs="*", default=[], choices=[*FAMILIES, "all"], metavar="FAMILY")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    parser.add_argument("--workers", type=int, default=-1)
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/injection_transfer.csv")
+    parser.add_argument("--save", type=Path, help="also keep the model trained on every family, as a checkpoint")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    images, groups = load(options.images, 2 * options.size, options.limit, options.seed, options.cache)
+    train_rows, test_rows = data.split_by_group(np.zeros(len(images), int), groups, TEST_SHARE, options.seed)
+    training, test = [images[row] for row in train_rows], [images[row] for row in test_rows]
+    print(f"{len(training)} training and {len(test)} test bases in {len(np.unique(groups))} groups", flush=True)
+    left_out = FAMILIES if "all" in options.leave_out else options.leave_out
+    tables = []
+    for family in ("", *left_out):
+        kinds = [kind for kind in KINDS if KINDS[kind] != family]
+        print(f"training on {f'all but {family}' if family else 'all families'}", flush=True)
+        model = train(options, training, kinds)
+        targets = [kind for kind in KINDS if KINDS[kind] == family] if family else list(KINDS)
+        table = evaluate(model, test, targets, options)
+        tables.append(table.assign(trained_on=f"all but {family}" if family else "all"))
+        print(table.round(3).to_string(index=False), flush=True)
+        if options.save and not family:
+            torch.save(models.make_checkpoint(model), options.save)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(tables).to_csv(options.out, index=False, float_format="%.4f")
+    print(f"written to {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
