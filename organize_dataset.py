@@ -38,6 +38,7 @@ from artifact_detection.organizing import inspect_all, merge, name_destinations,
 from artifact_detection.transfers import MODES, undo_all
 
 HERE = Path(__file__).resolve().parent
+NOT_LOST = "No file is lost; the next run goes on from here"
 LISTED = 50  # skipped files named on the terminal; the manifest names all
 
 
@@ -49,14 +50,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--source", type=Path, default=HERE / "test_data", help="folder that holds the splits")
-    parser.add_argument("--output", type=Path, default=HERE / "dataset")
+    parser.add_argument("--source", type=Path, default=HERE / "test_data", help="holds a folder per split")
+    parser.add_argument("--output", type=Path, default=HERE / "dataset", help="default: dataset/ beside this file")
     parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
     parser.add_argument(
         "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
     )
     parser.add_argument("--artifact-label", default="1", metavar="LABEL", help="the label that means artifact")
-    parser.add_argument("--mode", choices=MODES, default="copy")
+    parser.add_argument("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
     parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
     parser.add_argument("--undo", action="store_true", help="put moved files back, remove copies and links")
     parser.add_argument("--yes", action="store_true", help="more artifacts than clean images is what I mean")
@@ -137,30 +138,32 @@ def organize(options: argparse.Namespace) -> int:
         print(f"dry run: {planned} files to {options.mode}, nothing was written")
     else:
         done = {"copy": "copied", "move": "moved", "link": "linked"}[options.mode]
-        print(f"{done} {placed} files to {options.output}" if placed else "nothing to do: all is in place")
+        print(f"{done} {placed} files to {options.output}" if planned else "nothing to do: all is in place")
     return exit_code(rows, options.splits)
 
 
 def exit_code(rows: list[Row], splits: list[str]) -> int:
-    """2 if nothing is usable, 1 if a file or a whole split is not, else 0; says which split is empty."""
-    usable = {row.split for row in rows if row.status != SKIPPED}
-    empty = [split for split in splits if split not in usable]
-    if empty:
-        print(f"organize_dataset: no usable image in {', '.join(empty)}", file=sys.stderr)
-    return 2 if not usable else int(bool(empty) or any(row.reason for row in rows))
+    """2 if nothing is usable, 1 if a file or a whole split is not, else 0; says which folders stay empty."""
+    usable = {(row.split, row.label) for row in rows if row.status != SKIPPED}
+    absent = [(split, label) for split in splits for label in range(len(CLASSES)) if (split, label) not in usable]
+    if absent:
+        folders = ", ".join(f"{split}/{CLASSES[label]}" for split, label in absent)
+        print(f"organize_dataset: no image for {folders}", file=sys.stderr)
+    empty_split = set(splits) - {split for split, _ in usable}
+    return 2 if not usable else int(bool(empty_split) or any(row.reason for row in rows))
 
 
 def print_table(rows: list[Row], splits: list[str]) -> None:
-    """Split by class, and the files with a problem by its kind; then those files by name."""
+    """The classes, and the files with a problem by its kind, in every split; then those files by name."""
     troubled = [row for row in rows if row.reason]
-    counts = Counter((row.split, CLASSES[row.label]) for row in rows if row.status != SKIPPED)
-    counts.update((row.split, row.kind_of_problem) for row in troubled)
-    columns = [*CLASSES, *sorted({row.kind_of_problem for row in troubled})]
-    names = list(dict.fromkeys([*splits, *(row.split for row in rows)]))
-    width = max(map(len, ["split", *names]))
-    print("split".ljust(width), *columns, sep="  ")
-    for name in names:
-        print(name.ljust(width), *(f"{counts[name, column]:{len(column)}}" for column in columns), sep="  ")
+    counts = Counter((CLASSES[row.label], row.split) for row in rows if row.status != SKIPPED)
+    counts.update((row.kind_of_problem, row.split) for row in troubled)
+    splits = list(dict.fromkeys([*splits, *(row.split for row in rows)]))
+    lines = [*CLASSES, *sorted({row.kind_of_problem for row in troubled})]
+    width = max(map(len, lines))
+    print(" " * width, *(f"{split:>7}" for split in splits))
+    for line in lines:
+        print(line.ljust(width), *(f"{counts[line, split]:>{max(7, len(split))}}" for split in splits))
     for row in troubled[:LISTED]:
         print(f"  {printable(row.source)}: {printable(row.reason)}")
     if len(troubled) > LISTED:
@@ -189,10 +192,10 @@ def undo(options: argparse.Namespace) -> int:
 
 def take_apart(output: Path, rows: list[Row], left: list[Row]) -> None:
     """Remove the folders that are empty now, and the manifest unless it still names a file."""
-    folders = {parent for row in rows for parent in (output / row.destination).parents if parent != output}
-    for folder in sorted((one for one in folders if one.is_relative_to(output)), reverse=True):
-        with suppress(OSError):
-            folder.rmdir()
+    folders = {parent for row in rows for parent in Path(row.destination).parents}
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # not empty
+            (output / folder).rmdir()
     remaining = [row for row in left if os.path.lexists(output / row.destination)]
     if remaining:
         write_manifest(output, remaining)
@@ -201,8 +204,12 @@ def take_apart(output: Path, rows: list[Row], left: list[Row]) -> None:
 
 
 @contextmanager
-def working_in(output: Path) -> Iterator[None]:
-    """Have the output folder for this process alone, freed of what a killed run left; no trace if it stays empty."""
+def working_in(output: Path, undo: bool) -> Iterator[None]:
+    """Have the output folder for this process alone, freed of what a killed run left behind.
+
+    At the end it is removed if it is empty, unless the user made it.
+    """
+    ours = undo or not output.exists()
     output.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(output):
@@ -210,8 +217,9 @@ def working_in(output: Path) -> Iterator[None]:
             remove_leftovers({output, *(path.parent for path in known)})
             yield
     finally:
-        with suppress(OSError):
-            output.rmdir()
+        if ours:
+            with suppress(OSError):  # not empty
+                output.rmdir()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -223,13 +231,16 @@ def main(arguments: list[str] | None = None) -> int:
             refuse_folders(options.source, options.output, options.splits)
         elif not options.output.is_dir():
             raise UsageError(f"nothing to undo: no folder {options.output}")
-        with nullcontext() if options.dry_run else working_in(options.output):
+        with nullcontext() if options.dry_run else working_in(options.output, options.undo):
             return act(options)
     except (UsageError, ManifestError, FolderBusyError) as error:
         print(f"organize_dataset: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"organize_dataset: stopped. {NOT_LOST}", file=sys.stderr)
+        return 130
     except OSError as error:
-        where = f" ({printable(error.filename)})" if error.filename else ""
-        print(f"organize_dataset: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
+        where = printable(error.filename or options.output)
+        print(f"organize_dataset: {error.strerror or error}: {where}. {NOT_LOST}", file=sys.stderr)
     return 2
 
 

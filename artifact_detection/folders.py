@@ -19,7 +19,7 @@ def find_files(folder: str | Path) -> Iterator[tuple[Path, str]]:
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
-            yield current, f"folder cannot be read: {error.strerror}"
+            yield current, f"unreadable: {error.strerror}"
             continue
         for entry in entries:
             problem = _problem(entry)

@@ -13,7 +13,7 @@ PLANNED, PLACED, SKIPPED = "planned", "placed", "skipped"
 
 
 class ManifestError(Exception):
-    """The manifest is missing, damaged, or belongs to another kind of run."""
+    """The manifest is damaged: nothing is done on its word."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ def read_manifest(folder: Path) -> list[Row]:
     try:
         return [_row(record, folder) for record in read_table(path, COLUMNS)]
     except ValueError as error:
-        raise ManifestError(str(error)) from error
+        raise ManifestError(f"{path} is damaged: {error}") from error
 
 
 def placed_rows(folder: Path) -> list[Row]:
@@ -83,6 +83,6 @@ def _row(record: dict[str, str], folder: Path) -> Row:
     kept = record["status"] in (PLANNED, PLACED)
     known = record["label"] in map(str, range(len(CLASSES))) and record["mode"] in MODES
     if kept and not (known and destination != folder and destination.is_relative_to(folder)):
-        raise ValueError(f"{folder / NAME} is damaged: {record}")
+        raise ValueError(f"not a row of this folder: {', '.join(record.values())}")
     label, size = (int(record[name]) if record[name] else None for name in ("label", "bytes"))
     return Row(**(record | {"source": source, "label": label, "bytes": size}))

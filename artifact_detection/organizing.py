@@ -1,7 +1,7 @@
 """From a folder of filename-labelled images to a plan of what goes where, and from the plan to the disk.
 
-The steps of `organize_dataset.py`, in its order. Each takes and returns `manifest.Row`s; a row that gets a `reason`
-takes no part in the later steps but is never dropped.
+The steps of `organize_dataset.py`, in its order. A row that gets a `reason` takes no part in the later steps but
+stays in the list, so that no file is skipped silently.
 """
 
 import os
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
 from artifact_detection.files import sha256_file
@@ -36,7 +35,7 @@ def judge_name(path: Path, label: int | None, mode: str) -> str:
     if os.fsencode(path).decode("utf-8", "ignore") != str(path):
         return "name is not valid UTF-8"
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return "no image by its name"
+        return "not an image by its name"
     if label is None:
         return "no label in its name"
     return "symbolic link, cannot be moved" if mode == "move" and path.is_symlink() else ""
@@ -47,15 +46,12 @@ def inspect(row: Row, known: str = "") -> None:
     try:
         row.bytes = row.source.stat().st_size
         row.sha256 = sha256_file(row.source)
-        if row.bytes == 0:
-            row.reason = "empty file"
-        elif row.sha256 != known:
+        if row.sha256 != known:
             read_image(row.source)
     except ImageError as error:
-        broken = f"broken image: {error.__cause__}" if error.__cause__ else error.reason
-        row.reason = "not an image" if isinstance(error.__cause__, UnidentifiedImageError) else broken
+        row.reason = error.reason
     except OSError as error:
-        row.reason = f"cannot be read: {error.strerror}"
+        row.reason = f"unreadable: {error.strerror}"
 
 
 def inspect_all(found: list[Row], earlier: list[Row]) -> None:
@@ -68,12 +64,18 @@ def inspect_all(found: list[Row], earlier: list[Row]) -> None:
 
 
 def merge(found: list[Row], earlier: list[Row], output: Path) -> list[Row]:
-    """All rows: the earlier ones as they were, and what is new. A file that changed since replaces nothing."""
+    """All rows: the earlier ones as they were, and what is new.
+
+    A file that changed since replaces nothing. One that was copied or linked before and has another folder now
+    is the same file, not a second one.
+    """
     kept = {row.source: row for row in earlier}
+    homeless = {identity(row): row for row in earlier if row.mode != "move" and not row.source.exists()}
     new = []
     for row in found:
-        before = None if row.reason else kept.get(row.source)
+        before = None if row.reason else kept.get(row.source) or homeless.pop(identity(row), None)
         if before and before.sha256 == row.sha256:
+            before.source = row.source
             continue
         if before and os.path.lexists(output / before.destination):
             row.reason = f"changed since it was organized: {before.destination} holds its earlier bytes"
@@ -81,6 +83,11 @@ def merge(found: list[Row], earlier: list[Row], output: Path) -> list[Row]:
             del kept[row.source]
         new.append(row)
     return [*kept.values(), *new]
+
+
+def identity(row: Row) -> tuple:
+    """What stays the same when the folder of a file is renamed."""
+    return row.split, row.label, row.source.name, row.sha256
 
 
 def name_destinations(rows: list[Row]) -> None:

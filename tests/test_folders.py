@@ -39,9 +39,9 @@ def test_a_pipe_is_named_and_not_opened(tmp_path):
     assert found(tmp_path) == [("pipe_1.png", "not a regular file")]
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
     def refuse(_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert found(tmp_path) == [(".", "folder cannot be read: Permission denied")]
+    assert found(tmp_path) == [(".", "unreadable: Permission denied")]

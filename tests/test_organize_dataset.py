@@ -1,67 +1,17 @@
-import csv
+"""What organize_dataset.py places where, run again, and undone."""
+
 import hashlib
-import io
-import multiprocessing
-import os
-import random
-import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-import organize_dataset
-from artifact_detection.files import exclusive_lock
 from artifact_detection.transfers import MODES
+from tests.sources import ROOT, draw, draw_source, manifest, reasons, run, tree
 
-ROOT = Path(organize_dataset.__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def no_sync(monkeypatch):
-    """Syncing guards against a power cut, which no test can make, and takes most of the time."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-def draw(path, seed=0):
-    """A tiny image; another seed gives other bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)).save(path)
-    return path
-
-
-def draw_source(folder, per_class=(4, 2)):
-    """source/{train,test}: clean and artifact images, all different."""
-    for split in ("train", "test"):
-        for index in range(sum(per_class)):
-            label = int(index >= per_class[0])
-            seed = 2 * index + (split == "test")
-            draw(folder / "source" / split / f"image_{index:05d}_{label}.png", seed)
-    return folder / "source"
-
-
-def tree(folder):
-    """Every file below a folder with its bytes."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def manifest(folder):
-    with open(folder / "dataset" / "manifest.csv", encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def reasons(folder):
-    return {Path(row["source"]).name: row["reason"] for row in manifest(folder) if row["reason"]}
-
-
-def run(folder, *arguments):
-    """Organize folder/source into folder/dataset in this process; return the exit code."""
-    return organize_dataset.main(["--source", f"{folder / 'source'}", "--output", f"{folder / 'dataset'}", *arguments])
+pytestmark = pytest.mark.usefixtures("no_sync")
 
 
 def test_the_defaults_read_test_data_beside_the_script_from_any_folder(tmp_path):
@@ -77,7 +27,11 @@ def test_the_defaults_read_test_data_beside_the_script_from_any_folder(tmp_path)
         "image_00004_1.png",
         "image_00005_1.png",
     ]
-    assert re.search(r"^train +4 +2$", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[:3] == [
+        "               train    test",
+        "no_artifacts       4       4",
+        "artifacts          2       2",
+    ]
     assert list(elsewhere.iterdir()) == []
 
 
@@ -151,56 +105,6 @@ def test_a_dry_run_writes_nothing(tmp_path, undo, capsys):
     assert run(tmp_path, "--dry-run", *undo) == 0
     assert "12 files" in capsys.readouterr().out
     assert {path: path.stat() for path in [tmp_path, *tmp_path.rglob("*")]} == before
-
-
-def test_odd_names_are_all_placed(tmp_path):
-    names = ["two words_0.PNG", "Füße_0.jpg", "面_0.JPEG", "a_1_b_0.webp", "x.y_0.bmp", "t_0.tif", "u_0.TIFF"]
-    for seed, name in enumerate(names):
-        draw(tmp_path / "source" / "train" / name, seed)
-    draw(tmp_path / "source" / "train" / "deep" / "er" / "👩‍🚀 line\nbreak_1.png")
-    assert run(tmp_path, "--splits", "train") == 0
-    expected = {f"train/no_artifacts/{name}" for name in names} | {"train/artifacts/👩‍🚀 line\nbreak_1.png"}
-    assert tree(tmp_path / "dataset").keys() == expected | {"manifest.csv"}
-    assert {row["destination"] for row in manifest(tmp_path)} == expected
-
-
-def test_bad_files_are_named_and_the_others_done(tmp_path, capsys):
-    train = draw_source(tmp_path) / "train"
-    whole = draw(train / "image_1.png").read_bytes()
-    (train / "image_1.png").rename(train / "unlabelled.png")
-    (train / "other_7.png").write_bytes(whole)
-    (train / "empty_0.png").touch()
-    (train / "text_1.png").write_text("no image")
-    (train / "cut_0.png").write_bytes(whole[: len(whole) // 2])
-    (train / "cut_1.jpg").write_bytes(draw(tmp_path / "x.jpg").read_bytes()[:-20])
-    (train / "notes.txt").write_text("no image")
-    (train / "loop").symlink_to(".")
-    (train / "dead_1.png").symlink_to("nowhere")
-    expected = {
-        "unlabelled.png": "no label in its name",
-        "other_7.png": "no label in its name",
-        "empty_0.png": "empty file",
-        "text_1.png": "not an image",
-        "cut_0.png": "broken image",
-        "cut_1.jpg": "broken image",
-        "notes.txt": "no image by its name",
-        "loop": "link to a folder, not followed",
-        "dead_1.png": "broken link",
-    }
-    assert run(tmp_path) == 1
-    assert {name: reason.split(":")[0] for name, reason in reasons(tmp_path).items()} == expected
-    assert len(tree(tmp_path / "dataset")) == 12 + 1
-    out = capsys.readouterr().out
-    assert all(name in out and reason in out for name, reason in expected.items())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_a_name_that_no_manifest_can_hold_is_named_and_left(tmp_path, capsys):
-    train = draw_source(tmp_path) / "train"
-    os.rename(train / "image_00000_0.png", os.fsencode(train) + b"/\xff_0.png")
-    assert run(tmp_path) == 1
-    assert reasons(tmp_path) == {r"\udcff_0.png": "name is not valid UTF-8"}
-    assert r"\udcff_0.png" in capsys.readouterr().out
 
 
 def test_names_that_meet_lose_no_file_and_stay_the_same_later(tmp_path):
@@ -279,6 +183,18 @@ def test_a_lost_copy_is_made_again_and_a_lost_source_changes_nothing(tmp_path):
     assert tree(tmp_path / "dataset") == before
 
 
+@pytest.mark.parametrize("mode", ["copy", "link"])
+def test_a_source_that_has_another_folder_now_is_not_placed_twice(tmp_path, mode):
+    source = draw_source(tmp_path)
+    run(tmp_path, "--mode", mode)
+    before = tree(tmp_path / "dataset")
+    source.rename(tmp_path / "renamed")
+    assert run(tmp_path, "--mode", mode, "--source", str(tmp_path / "renamed")) == 0
+    assert tree(tmp_path / "dataset").keys() == before.keys()
+    assert {Path(row["source"]).parts[1] for row in manifest(tmp_path)} == {"renamed"}
+    assert run(tmp_path, "--undo") == 0
+
+
 def test_a_file_that_is_gone_from_both_places_is_named_once(tmp_path):
     source = draw_source(tmp_path)
     run(tmp_path)
@@ -298,286 +214,3 @@ def test_a_second_source_joins_the_first(tmp_path):
         "train/no_artifacts/image_00000_0.png",
         "train/no_artifacts/train-image_00000_0.png",
     }
-
-
-@pytest.mark.parametrize(
-    ("made", "again"),
-    [
-        ((), ("--artifact-label", "0", "--yes")),
-        (("--mode", "move"), ("--mode", "move", "--artifact-label", "0", "--yes")),
-        ((), ("--mode", "move")),
-        (("--mode", "link"), ()),
-    ],
-    ids=["other labels", "other labels after a move", "copy then move", "link then copy"],
-)
-def test_other_settings_for_the_same_output_are_refused(tmp_path, made, again, capsys):
-    draw_source(tmp_path)
-    run(tmp_path, *made)
-    before = tree(tmp_path)
-    assert run(tmp_path, *again) == 2
-    assert "--undo" in capsys.readouterr().err
-    assert tree(tmp_path) == before
-
-
-def test_inverted_labels_stop_before_a_file_is_touched(tmp_path, capsys):
-    draw_source(tmp_path, per_class=(1, 3))
-    before = tree(tmp_path)
-    assert run(tmp_path) == 2
-    error = capsys.readouterr().err
-    assert "look inverted" in error and "--artifact-label 0" in error and "--yes" in error and "3 of 4" in error
-    assert tree(tmp_path) == before
-    assert not (tmp_path / "dataset").exists()
-    assert run(tmp_path, "--artifact-label", "0", "--dry-run") == 0
-    assert run(tmp_path, "--yes") == 0
-    assert len(tree(tmp_path / "dataset" / "train" / "artifacts")) == 3
-
-
-def test_a_half_done_move_does_not_look_inverted(tmp_path):
-    source = draw_source(tmp_path)
-    run(tmp_path, "--mode", "move")
-    draw(source / "train" / "image_00009_1.png", 9)
-    assert run(tmp_path, "--mode", "move") == 0
-
-
-def test_a_pattern_of_ones_own(tmp_path):
-    for seed, name in enumerate(["good-1.png", "good-2.png", "bad-1.png", "3.png"]):
-        draw(tmp_path / "source" / "train" / name, seed)
-    pattern = ("--splits", "train", "--pattern", r"^(?P<label>good|bad)-")
-    assert run(tmp_path, *pattern) == 2  # which of the texts means artifact was not said
-    assert run(tmp_path, *pattern, "--artifact-label", "bad") == 1
-    assert {row["destination"] for row in manifest(tmp_path)} == {
-        "train/no_artifacts/good-1.png",
-        "train/no_artifacts/good-2.png",
-        "train/artifacts/bad-1.png",
-        "",
-    }
-
-
-def test_a_symbolic_link_is_copied_but_not_moved(tmp_path):
-    source = draw_source(tmp_path)
-    draw(tmp_path / "store.png", 5)
-    (source / "train" / "linked_0.png").symlink_to(tmp_path / "store.png")
-    assert run(tmp_path) == 0
-    assert not (tmp_path / "dataset" / "train" / "no_artifacts" / "linked_0.png").is_symlink()
-    run(tmp_path, "--undo")
-    assert run(tmp_path, "--mode", "move") == 1
-    assert reasons(tmp_path) == {"linked_0.png": "symbolic link, cannot be moved"}
-    assert (tmp_path / "store.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--source", "nowhere"], "no folder"),
-        (["--splits", "train", "val"], "val: name the splits"),
-        (["--splits", "../source"], "not '../source'"),
-        (["--output", "source"], "overlap"),
-        (["--output", "source/train/sorted"], "overlap"),
-        (["--output", "file"], "exists"),
-        (["--output", "missing", "--undo"], "nothing to undo"),
-        (["--output", "source", "--undo"], "nothing to undo"),
-    ],
-)
-def test_wrong_usage_is_one_line_and_touches_nothing(tmp_path, monkeypatch, capsys, arguments, message):
-    draw_source(tmp_path)
-    (tmp_path / "file").touch()
-    monkeypatch.chdir(tmp_path)
-    before = tree(tmp_path)
-    assert organize_dataset.main(["--source", "source", "--output", "dataset", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-    assert tree(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[: len(text) // 2],
-        lambda text: text.replace("train/artifacts/", "../../"),
-        lambda text: text.replace(",copy,", ",shred,"),
-        lambda _: "",
-    ],
-    ids=["cut", "leads out of the folder", "unknown mode", "empty"],
-)
-@pytest.mark.parametrize("arguments", [(), ("--undo",)])
-def test_a_damaged_manifest_is_refused(tmp_path, capsys, damage, arguments):
-    draw_source(tmp_path)
-    run(tmp_path)
-    path = tmp_path / "dataset" / "manifest.csv"
-    path.write_text(damage(path.read_text()))
-    before = tree(tmp_path)
-    assert run(tmp_path, *arguments) == 2
-    assert "damaged" in capsys.readouterr().err
-    assert tree(tmp_path) == before
-
-
-def test_an_empty_split_is_said(tmp_path, capsys):
-    source = draw_source(tmp_path)
-    shutil.rmtree(source / "test")
-    (source / "test").mkdir()
-    assert run(tmp_path) == 1
-    assert "no usable image in test" in capsys.readouterr().err
-    assert len(tree(tmp_path / "dataset" / "train")) == 6
-
-
-def test_a_second_run_at_the_same_time_is_refused(tmp_path, capsys):
-    draw_source(tmp_path)
-    (tmp_path / "dataset").mkdir()
-    with exclusive_lock(tmp_path / "dataset"):
-        assert run(tmp_path) == 2
-        assert "another run" in capsys.readouterr().err
-    assert run(tmp_path) == 0
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path, mode, monkeypatch, capsys):
-    source = draw_source(tmp_path)
-    before = tree(source)
-    expected = tmp_path / "expected"
-    draw_source(expected)
-    run(expected, "--mode", mode)
-
-    def full(*_):
-        raise OSError(28, "No space left on device", "dataset")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "link", full)
-        patch.setattr(os, "symlink", full)
-        patch.setattr(organize_dataset.os, "fsync", full)
-        assert run(tmp_path, "--mode", mode) == 2
-    assert "No space left on device" in capsys.readouterr().err
-    assert tree(source) == before
-    assert run(tmp_path, "--mode", mode) == 0
-    assert tree(tmp_path / "dataset") == tree(expected / "dataset")
-
-
-def test_a_file_without_permission_is_named_and_the_others_are_done(tmp_path, monkeypatch):
-    source = draw_source(tmp_path)
-    before = tree(source)
-    unlink = os.unlink
-
-    def guarded(path, **options):
-        if Path(path).name == "image_00000_0.png":
-            raise PermissionError(13, "Permission denied")
-        unlink(path, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", guarded)
-        assert run(tmp_path, "--mode", "move") == 1
-    assert reasons(tmp_path) == {"image_00000_0.png": "not placed: Permission denied"}
-    assert tree(source).keys() == {"train/image_00000_0.png", "test/image_00000_0.png"}
-    assert run(tmp_path, "--mode", "move") == 0
-    assert run(tmp_path, "--undo") == 0
-    assert tree(source) == before
-
-
-# Killed at any point. The children come from a clean server process: starting one takes milliseconds.
-
-COMMANDS = {"copy": ("--mode", "copy"), "move": ("--mode", "move"), "link": ("--mode", "link"), "undo": ("--undo",)}
-STEPS = ("fsync", "link", "mkdir", "open", "replace", "rmdir", "unlink")  # every call that changes or syncs a disk
-needs_sigkill = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
-
-
-@pytest.fixture(scope="module")
-def children():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["organize_dataset"])
-    return context
-
-
-def quiet_run(folder, arguments, kill_before=None):
-    """In a child: organize, and die before the n-th step on the disk, if so asked."""
-    sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO())
-    steps = iter(range(1 << 30))
-
-    def counted(call):
-        def step(*args, **options):
-            if next(steps) == kill_before:
-                os.kill(os.getpid(), 9)
-            return call(*args, **options)
-
-        return step
-
-    if kill_before is not None:
-        for name in STEPS:
-            setattr(os, name, counted(getattr(os, name)))
-    run(folder, *arguments)
-
-
-def prepare(folder, command, per_class=(4, 2)):
-    """What stands before the command: a source, and for undo the moved dataset."""
-    source = draw_source(folder, per_class)
-    data = tree(source)
-    if command == "undo":
-        run(folder, "--mode", "move")
-    return data
-
-
-def check_nothing_is_lost(folder, data, command):
-    everything = set(tree(folder).values())
-    assert everything >= set(data.values())
-    if command in ("copy", "link"):
-        assert tree(folder / "source") == data
-
-
-def state(folder):
-    folders = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
-    return tree(folder), folders
-
-
-@pytest.fixture
-def uninterrupted(tmp_path):
-    def finish(command, per_class=(4, 2)):
-        folder = tmp_path / "uninterrupted"
-        prepare(folder, command, per_class)
-        assert run(folder, *COMMANDS[command]) == 0
-        return state(folder)
-
-    return finish
-
-
-@needs_sigkill
-@pytest.mark.parametrize("command", COMMANDS)
-def test_killed_at_30_random_moments_nothing_is_lost_and_the_next_run_ends_the_same(
-    tmp_path, command, children, uninterrupted
-):
-    expected = uninterrupted(command, (5, 2))
-    prepare(tmp_path / "timed", command, (5, 2))
-    child = children.Process(target=quiet_run, args=(tmp_path / "timed", COMMANDS[command]))
-    start = time.perf_counter()
-    child.start()
-    child.join()
-    duration = time.perf_counter() - start
-    moments = random.Random(0)
-    for number in range(30):
-        folder = tmp_path / str(number)
-        data = prepare(folder, command, (5, 2))
-        child = children.Process(target=quiet_run, args=(folder, COMMANDS[command]))
-        child.start()
-        time.sleep(moments.uniform(0, duration))
-        child.kill()
-        child.join()
-        assert child.exitcode in (0, -9)
-        check_nothing_is_lost(folder, data, command)
-        run(folder, *COMMANDS[command])
-        assert state(folder) == expected
-        shutil.rmtree(folder)
-
-
-@needs_sigkill
-@pytest.mark.parametrize("command", COMMANDS)
-def test_killed_before_every_single_step(tmp_path, command, children, uninterrupted):
-    expected = uninterrupted(command, (1, 1))
-    for step in range(1000):
-        folder = tmp_path / str(step)
-        data = prepare(folder, command, (1, 1))
-        child = children.Process(target=quiet_run, args=(folder, COMMANDS[command], step))
-        child.start()
-        child.join()
-        assert child.exitcode in (0, -9)
-        check_nothing_is_lost(folder, data, command)
-        if child.exitcode == 0:
-            break
-        run(folder, *COMMANDS[command])
-        assert (step, state(folder)) == (step, expected)
-    assert step > 10

@@ -161,5 +161,5 @@ def test_a_table_comes_back_and_an_equal_one_is_not_written_again(tmp_path):
 def test_a_damaged_table_is_refused(tmp_path, data):
     path = tmp_path / "table.csv"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError):
         list(read_table(path, ("a", "b")))
