@@ -68,7 +68,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig) -> int:
     with RunFolder.open(HERE / arguments.runs / (arguments.name or default_name(config))) as run:
         history = start_or_resume(run, trainer, config, arguments.resume)
         run.write_config(dataclasses.asdict(config), facts(images, training, validation, trainer))
-        announce(config, trainer, training, validation, test)
+        announce(config, trainer, config.epochs - len(history), training, validation, test)
         fit(run, trainer, validation, config, history)
         calibrate(run, validation, config, images.fingerprint())
         evaluate(run, test, config)
@@ -167,18 +167,18 @@ def evaluate(run: RunFolder, test: data.ImageSet, config: TrainConfig) -> None:
     print(f"\ntest split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
 
 
-def announce(config: TrainConfig, trainer: engine.Trainer, *parts: data.ImageSet) -> None:
+def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: data.ImageSet) -> None:
     """Say what is about to happen, and on a CPU how long it will take."""
     for name, images in zip(("training", "validation", "test"), parts, strict=True):
         prevalence = Prevalence.of(images.labels)
         print(f"{name:<10} {prevalence.total:>6} images, {prevalence.artifacts:>5} artifacts ({prevalence.share:.1%})")
     how = "from scratch, without ImageNet weights" if config.weights == "none" else f"from {config.weights} weights"
     print(f"{config.arch} {how}, {config.image_size} px, {trainer.device.type}, {str(trainer.dtype)[6:]}")
-    if trainer.device.type != "cpu":
+    if trainer.device.type != "cpu" or not epochs:
         return
-    rate = engine.measure_rate(trainer, config.image_size, config.batch_size)
-    minutes = config.epochs * len(trainer.loader.batch_sampler.samples()) / rate / 60
-    print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {config.epochs} epochs)", flush=True)
+    rate = engine.measure_rate(trainer, config.image_size, min(config.batch_size, 8))
+    minutes = epochs * len(trainer.loader.batch_sampler.samples()) / rate / 60
+    print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {epochs} epochs)", flush=True)
     if minutes > 30:
         print("shorter: a GPU, --image-size 96, --epochs 5, or --arch mobilenet_v3_small", flush=True)
 

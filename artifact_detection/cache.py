@@ -50,18 +50,23 @@ def _key(paths: list[Path], size: int) -> str:
 def _build(paths: list[Path], size: int, entry: Path, errors: Path) -> None:
     with tempfile.TemporaryDirectory(dir=entry.parent, prefix="building-") as building:
         partial = Path(building) / entry.name
-        images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(paths), size, size, 3))
-
-        def fill(row: int) -> str | None:
-            try:
-                images[row] = resize(read_image(paths[row]), size)
-            except ImageError as error:
-                return error.reason
-            return None
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            reasons = list(tqdm(pool.map(fill, range(len(paths))), "decoding", len(paths), unit="img", disable=None))
-        images.flush()
-        failed = {row: reason for row, reason in enumerate(reasons) if reason}
-        errors.write_text(json.dumps(failed))
+        reasons = _decode_all(paths, size, partial)
+        errors.write_text(json.dumps({row: reason for row, reason in enumerate(reasons) if reason}))
         os.replace(partial, entry)
+
+
+def _decode_all(paths: list[Path], size: int, file: Path) -> list[str | None]:
+    """Write the (N, size, size, 3) array; why each file cannot be used, or None."""
+    images = np.lib.format.open_memmap(file, "w+", np.uint8, (len(paths), size, size, 3))
+
+    def fill(row: int) -> str | None:
+        try:
+            images[row] = resize(read_image(paths[row]), size)
+        except ImageError as error:
+            return error.reason
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        reasons = list(tqdm(pool.map(fill, range(len(paths))), "decoding", len(paths), unit="img", disable=None))
+    images.flush()
+    return reasons

@@ -67,7 +67,7 @@ def predict(
     dtype: torch.dtype = torch.float32,
     description: str | None = None,
 ) -> np.ndarray:
-    """Logits, (N,) float32, of batches of (B, 3, S, S) uint8, in order. Probabilities: `sigmoid(logits / temperature)`."""
+    """Logits, (N,) float32, of batches of (B, 3, S, S) uint8, in order; a probability is sigmoid(logit / T)."""
     device = device or next(model.parameters()).device
     model.eval()
     logits = []

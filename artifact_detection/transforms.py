@@ -19,7 +19,8 @@ class Preprocessing:
     """What happens to every image before the network; stored in the checkpoint.
 
     size: pixels of the square the whole image is resized to (the aspect ratio is not kept, nothing is cut off);
-    interpolation: "area" = mean of the covered pixels when shrinking, bilinear when enlarging; mean, std: of [0, 1] RGB.
+    interpolation: "area" = mean of the covered pixels when shrinking, bilinear when enlarging;
+    mean, std: of RGB in [0, 1].
     """
 
     size: int = 224

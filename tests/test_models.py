@@ -66,7 +66,7 @@ def test_weights_of_another_arch_are_refused(resnet_weights):
 
 
 def test_missing_weights_file_says_what_else_to_pass(tmp_path):
-    with pytest.raises(WeightsError, match="no such file.*--weights imagenet"):
+    with pytest.raises(WeightsError, match=r"no such file.*--weights imagenet"):
         build_model("resnet18", str(tmp_path / "none.pth"))
 
 
