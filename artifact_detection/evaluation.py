@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
+from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
-from artifact_detection import engine
+from artifact_detection import engine, plots, stability
+from artifact_detection.explain import explain
 from artifact_detection.images import read_image
+from artifact_detection.injection.matrix import checkpoint_predictor
 from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
 from artifact_detection.metrics import usable_rows
 from artifact_detection.models import Detector, load_checkpoint
 from artifact_detection.predictions import read_predictions
-from artifact_detection.stability import Score
-from artifact_detection.transforms import evaluation_transform
+from artifact_detection.transforms import resize
 
 PROJECT = Path(__file__).resolve().parent.parent
-BATCH = 32
+THUMBNAIL = 120  # pixels; the galleries stay small enough to be kept in the notebook
 OUTCOMES = {
     "true positives": (ARTIFACT, ARTIFACT),
     "true negatives": (CLEAN, CLEAN),
@@ -48,6 +50,7 @@ class Evaluation:
     left_out: int
     validation: pd.DataFrame | None = None
     dataset: Path | None = None
+    checkpoint: Path | None = None
     model: Detector | None = None
     threshold: float = 0.5
     temperature: float = 1.0
@@ -67,12 +70,26 @@ class Evaluation:
         return None if np.isnan(values).any() else values
 
     @cached_property
-    def has_images(self) -> bool:
-        return self.dataset is not None and all((self.dataset / path).is_file() for path in self.table["path"])
+    def files(self) -> list[Path] | None:
+        """The image file of every row, by its path or, if that is not there, by its name; None if one is missing."""
+        if self.dataset is None or not self.dataset.is_dir():
+            return None
+        files = [self.dataset / path for path in self.table["path"]]
+        if all(path.is_file() for path in files):
+            return files
+        below = defaultdict(list)
+        for path in self.dataset.rglob("*.*"):
+            below[path.name].append(path)
+        found = [below[path.name] for path in files]
+        return [paths[0] for paths in found] if all(len(paths) == 1 for paths in found) else None
 
-    def image(self, row: int) -> np.ndarray:
-        """The image of a row of the table: (H, W, 3) uint8."""
-        return read_image(self.dataset / self.table["path"].iat[row])
+    @cached_property
+    def score(self) -> stability.Score:
+        """The run's detector: a list of images (H, W, 3) uint8 -> probabilities (n,)."""
+        return checkpoint_predictor(self.checkpoint)[0]
+
+    def images(self, rows: Sequence[int]) -> list[np.ndarray]:
+        return [read_image(self.files[row]) for row in rows]
 
     def rows(self, outcome: str) -> np.ndarray:
         """The rows of one of OUTCOMES, the most confident verdict first; in order where there are no probabilities."""
@@ -82,6 +99,11 @@ class Evaluation:
             return rows
         distance = np.abs(self.probabilities[rows] - self.threshold)
         return rows[np.argsort(-distance, kind="stable")]
+
+    def sample(self, label: int, count: int, seed: int = 0) -> np.ndarray:
+        """At most `count` rows of a class, drawn at random."""
+        rows = np.flatnonzero(self.targets == label)
+        return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
 
 
 def without_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -96,21 +118,28 @@ def open_evaluation(environment: Mapping[str, str] = os.environ) -> Evaluation:
     RUN_DIR: a run folder (default: the newest of runs/). DATASET_DIR: the images' folder (default: the run's dataset).
     Raises EvaluationError if there is nothing to evaluate; ValueError or OSError for a file that cannot be used.
     """
-    dataset = environment.get("DATASET_DIR")
+    dataset = Path(environment["DATASET_DIR"]) if environment.get("DATASET_DIR") else None
     if path := environment.get("PREDICTIONS_CSV"):
-        table = read_predictions(
-            path, environment.get("ARTIFACT_LABEL", "1"), environment.get("LABEL_PATTERN", DEFAULT_PATTERN)
-        )
-        usable, left_out = _usable(table)
-        return Evaluation(Path(path).name, usable, left_out, dataset=Path(dataset) if dataset else None)
-    return open_run(Path(environment.get("RUN_DIR") or newest_run()), Path(dataset) if dataset else None)
+        return open_predictions(Path(path), environment, dataset)
+    if path := environment.get("RUN_DIR"):
+        return open_run(Path(path), dataset)
+    if runs := finished_runs():
+        return open_run(runs[0], dataset)
+    raise EvaluationError("no finished run in runs/: train one (python model_training.py), or set PREDICTIONS_CSV")
+
+
+def open_predictions(path: Path, environment: Mapping[str, str], dataset: Path | None = None) -> Evaluation:
+    """A predictions file from anywhere; ARTIFACT_LABEL and LABEL_PATTERN say how its labels are to be read."""
+    label, pattern = environment.get("ARTIFACT_LABEL", "1"), environment.get("LABEL_PATTERN", DEFAULT_PATTERN)
+    table, left_out = _usable(read_predictions(path, label, pattern))
+    return Evaluation(path.name, table, left_out, dataset=dataset)
 
 
 def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
     """A run folder with its test predictions, its model and its dataset (default: the one in its config.toml)."""
     if not (folder / "test_predictions.csv").is_file():
         raise EvaluationError(
-            f"{folder} holds no finished run (test_predictions.csv): python model_training.py --name ..."
+            f"{folder} holds no finished run, there is no test_predictions.csv: python model_training.py"
         )
     settings = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))["settings"]
     model, checkpoint = load_checkpoint(folder / "best.pt")
@@ -122,20 +151,43 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
         left_out,
         validation,
         dataset or PROJECT / settings["dataset"],
-        model,
+        folder / "best.pt",
+        model.to(engine.pick_device()),
         checkpoint["threshold"],
         checkpoint["temperature"],
     )
 
 
-def newest_run(runs: Path = PROJECT / "runs", skip: int = 0) -> Path:
-    """The run of `runs` that finished last, or the one `skip` runs earlier. Raises EvaluationError if there is none."""
-    finished = sorted(runs.glob("*/test_predictions.csv"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    if len(finished) <= skip:
-        raise EvaluationError("no finished run in runs/: train one (python model_training.py), or set PREDICTIONS_CSV")
-    return finished[skip].parent
+def finished_runs(runs: Path = PROJECT / "runs") -> list[Path]:
+    """The run folders with test predictions, the newest first."""
+    tables = runs.glob("*/test_predictions.csv")
+    return [path.parent for path in sorted(tables, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+
+def open_other(first: Evaluation, environment: Mapping[str, str] = os.environ) -> Evaluation | None:
+    """What `first` is compared with: COMPARE_WITH, a run folder or predictions file; else the newest other run.
+
+    None if there is none that was scored on the same images.
+    """
+    if path := environment.get("COMPARE_WITH"):
+        return open_run(Path(path)) if Path(path).is_dir() else open_predictions(Path(path), environment)
+    paths = set(first.table["path"])
+    for folder in finished_runs():
+        if folder.name != first.source and set(read_predictions(folder / "test_predictions.csv")["path"]) == paths:
+            return open_run(folder)
+    return None
 
 
 def _usable(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     usable = usable_rows(table)
     return table[usable].reset_index(drop=True), int((~usable).sum())
+
+
+def gallery(run: Evaluation, outcome: str, each: int = 6) -> Figure:
+    """The `each` most confident images of an outcome, then the `each` least confident, with P and heat map."""
+    rows = run.rows(outcome)
+    chosen = rows if len(rows) <= 2 * each else np.concatenate([rows[:each], rows[-each:]])
+    images = run.images(chosen)
+    titles = [f"{Path(row.path).stem}\nP {row.probability:.3f}" for row in run.table.iloc[chosen].itertuples()]
+    heatmaps = explain(run.model, images) if run.model else None
+    return plots.plot_gallery([resize(image, THUMBNAIL) for image in images], titles, heatmaps, each)

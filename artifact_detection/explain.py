@@ -1,12 +1,15 @@
 """Heat maps: where in the image the network sees an artifact, and a check of whether that is true.
 
-Grad-CAM (Selvaraju et al., ICCV 2017) weighs each channel by its mean gradient; HiResCAM (Draelos and Carin, arXiv
-2011.08891) multiplies gradient and activation at each place, and so shows only what the logit was computed from. The
-two differ where the network pools by maximum after the map that is shown (VGG), else they are equal, because the
-head begins with a global average. The check is the pointing game (Zhang et al., IJCV 2018) on injected artifacts.
+Grad-CAM (Selvaraju et al., ICCV 2017) weighs each channel by its mean gradient, HiResCAM (Draelos and Carin, arXiv
+2011.08891) by the gradient at each place, LayerCAM (Jiang et al., IEEE TIP 2021) by its positive part, which is made
+for maps before the last. The last map of a classifier has 7x7 cells at 224 px, and 2x2 at 64: too coarse to point at
+an artifact, so the deepest map of at least 12x12 is used. The check is the pointing game (Zhang et al., IJCV 2018) on
+injected artifacts. Given the same layer the maps are those of pytorch-grad-cam 1.5.7 (LayerCAM's up to its min-max
+scaling), without its backward pass through the layers before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -21,49 +24,66 @@ from artifact_detection.intervals import wilson
 from artifact_detection.models import Detector
 from artifact_detection.transforms import evaluation_transform
 
-METHODS = ("hirescam", "gradcam")
+METHODS = {
+    "layercam": lambda activations, gradients: F.relu(gradients) * activations,
+    "hirescam": lambda activations, gradients: gradients * activations,
+    "gradcam": lambda activations, gradients: gradients.mean((2, 3), keepdim=True) * activations,
+}  # (B, C, h, w) twice -> what each channel contributes at each place
+CELLS = 12  # rows and columns that a map needs: a coarser one cannot point at an eye
 MARGIN = 15 / 224  # of the image's side: how far from the mask still counts as a hit
 BATCH = 16
 
 
-def heatmaps(model: Detector, images: torch.Tensor, method: str = "hirescam") -> tuple[np.ndarray, np.ndarray]:
+def heatmaps(model: Detector, images: torch.Tensor, method: str = "layercam") -> tuple[np.ndarray, np.ndarray]:
     """Heat maps (B, S, S) float32 in [0, 1] and logits (B,) of images (B, 3, S, S) uint8.
 
-    1 is the place that speaks most for an artifact in that image; a map of zeros means that no place does. The
-    network's deepest convolutional map is used, before a pooling at its end. Leaves the model in evaluation mode.
+    1 is the place that speaks most for an artifact in that image; a map of zeros means that no place does. Leaves the
+    model in evaluation mode. Raises ValueError for a method that is not one of METHODS.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
     activations, logits = _forward(model.eval(), images)
     gradients = torch.autograd.grad(logits.sum(), activations)[0]  # (B, C, h, w)
-    if method == "gradcam":
-        gradients = gradients.mean((2, 3), keepdim=True)
-    maps = F.relu((gradients * activations).sum(1, keepdim=True)).detach()  # (B, 1, h, w)
+    maps = F.relu(METHODS[method](activations, gradients).sum(1, keepdim=True)).detach()  # (B, 1, h, w)
     maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")[:, 0]  # (B, S, S)
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     return maps.cpu().numpy(), logits.detach().cpu().numpy()
 
 
 def _forward(model: Detector, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The deepest map (B, C, h, w) as a leaf, and the logits (B,) computed from it; nothing before it is recorded."""
+    """The map that is explained, (B, C, h, w), as a leaf, and the logits (B,) that are computed from it."""
     kept = []
 
-    def cut(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
-        torch.set_grad_enabled(True)  # from here on; undone where no_grad ends
+    def cut(_layer: nn.Module, _inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        torch.set_grad_enabled(True)  # from here on, so that nothing before is recorded; undone where no_grad ends
         kept.append(output.detach().requires_grad_())
         return kept[0]
 
-    layers = [layer for layer in model.trunk.children() if not isinstance(layer, nn.MaxPool2d)]
-    handle = layers[-1].register_forward_hook(cut)
-    try:
-        with torch.no_grad():
-            logits = model(images)
-    finally:
-        handle.remove()
+    with torch.no_grad(), _hooked([_explained_layer(model, images[:1])], cut):
+        logits = model(images)
     return kept[0], logits
 
 
-def explain(model: Detector, images: Sequence[np.ndarray], method: str = "hirescam") -> np.ndarray:
+@torch.no_grad()
+def _explained_layer(model: Detector, image: torch.Tensor) -> nn.Module:
+    """The trunk's last layer whose map has at least CELLS rows and columns; the first layer if none has."""
+    layers, sizes = list(model.trunk.children()), []
+    with _hooked(layers, lambda _layer, _inputs, output: sizes.append(min(output.shape[-2:]))):
+        model(image)
+    return layers[max((i for i, size in enumerate(sizes) if size >= CELLS), default=0)]
+
+
+@contextmanager
+def _hooked(layers: Sequence[nn.Module], hook: Callable) -> Iterator[None]:
+    handles = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def explain(model: Detector, images: Sequence[np.ndarray], method: str = "layercam") -> np.ndarray:
     """Heat maps (N, S, S) float32 in [0, 1] of images (H, W, 3) uint8 of any size, under the model's preprocessing."""
     device, maps = next(model.parameters()).device, []
     for start in range(0, len(images), BATCH):
@@ -86,9 +106,9 @@ def pointing_game(
     images: Sequence[np.ndarray],
     kinds: Sequence[str],
     *,
-    severity: int = 3,
+    severity: int = 2,
     seed: int = 0,
-    method: str = "hirescam",
+    method: str = "layercam",
 ) -> pd.DataFrame:
     """How often the heat map's maximum lies in the injected artifact, by kind, beside always pointing at the centre.
 

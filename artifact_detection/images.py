@@ -159,7 +159,10 @@ def _decode_with_pillow(image: Image.Image, _: bytes) -> np.ndarray:
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
-    """The EXIF orientation that is still to undo, 1 to 8, of a decoded image. Pillow decodes a PNG to look for it, so that is done only at a sign of one."""
+    """The EXIF orientation of a decoded image that is still to undo, 1 to 8.
+
+    Pillow decodes a PNG to look for it, so that is done only at a sign of one.
+    """
     metadata = ("exif" in key.lower() or "xmp" in key.lower() for key in image.info)
     if image.format == "PNG" and b"eXIf" not in data and not any(metadata):
         return 1

@@ -24,6 +24,12 @@ def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[flo
     return low, high
 
 
+def images_for_margin(share: float, margin: float, confidence: float = CONFIDENCE) -> int:
+    """How many images it takes to know a proportion near `share` to within plus or minus `margin`."""
+    z = special.ndtri((1 + confidence) / 2)
+    return int(np.ceil(z**2 * share * (1 - share) / margin**2))
+
+
 def logit_interval(value: float, draws: np.ndarray, m: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Interval of a value in (0, 1): its bootstrap standard error, applied on the logit scale.
 

@@ -198,7 +198,7 @@ def plot_thresholds(table: pd.DataFrame, threshold: float) -> Figure:
 def plot_gallery(
     images: Sequence[np.ndarray], titles: Sequence[str], heatmaps: Sequence[np.ndarray] | None = None, columns: int = 6
 ) -> Figure:
-    """Images (H, W, 3) uint8 with a title each; heat maps (H, W) in [0, 1] are laid over a copy below each image."""
+    """Images (H, W, 3) uint8 with a title each; heat maps of any size, in [0, 1], lie over a copy below."""
     columns = max(1, min(columns, len(images)))
     bands = max(1, -(-len(images) // columns))
     step = 1 if heatmaps is None else 2
@@ -212,19 +212,25 @@ def plot_gallery(
         axes[row * step, column].set_title(title, fontsize=7)
         if heatmaps is not None:
             axes[row * step + 1, column].imshow(image)
-            axes[row * step + 1, column].imshow(heatmaps[i], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+            size = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+            axes[row * step + 1, column].imshow(heatmaps[i], cmap="inferno", alpha=0.55, vmin=0, vmax=1, extent=size)
     return figure
 
 
-def plot_shares(table: pd.DataFrame, label: str, title: str = "") -> Figure:
-    """A share with its interval per row; columns value, low, high, n; the index names the rows."""
-    figure, (axis,) = _figure(1, width=6, height=0.8 + 0.28 * len(table))
+def plot_shares(table: pd.DataFrame, label: str, marks: pd.Series | None = None) -> Figure:
+    """A share with its interval per row; columns value, low, high, n; the index names the rows.
+
+    marks: a second share of each row, for comparison, drawn as an x.
+    """
+    figure, (axis,) = _figure(1, width=6, height=0.8 + 0.22 * len(table))
     rows = np.arange(len(table))
     spread = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
     axis.errorbar(table["value"], rows, xerr=spread, fmt="o", color=RED, ecolor=GREY, markersize=4)
     names = table.index.map(lambda key: " ".join(map(str, key)) if isinstance(key, tuple) else str(key))
     axis.set_yticks(rows, [f"{name} (n={n})" for name, n in zip(names, table["n"], strict=True)], fontsize=8)
+    if marks is not None:
+        axis.plot(marks, rows, "x", color="black", markersize=4)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
-    _label(axis, label, "", title)
+    _label(axis, label, "")
     return figure

@@ -9,6 +9,7 @@ from artifact_detection.thresholds import (
     ThresholdError,
     choose_bands,
     choose_threshold,
+    fit_platt,
     fit_temperature,
     parse_target,
     threshold_table,
@@ -32,6 +33,16 @@ def test_temperature_is_recovered(true_temperature):
     assert fit_temperature(targets, logits * true_temperature) == pytest.approx(true_temperature, rel=0.05)
 
 
+def test_platt_undoes_the_shift_of_training_on_more_artifacts():
+    """With 10 % artifacts in use and 50 % in training every logit is too high by log 9."""
+    rng = np.random.default_rng(0)
+    targets = (rng.random(40_000) < 0.1).astype(int)
+    logits = rng.normal(4 * targets - 2, 2)  # the exact log odds of equally many of both
+    temperature, shift = fit_platt(targets, 1.7 * logits)
+    assert temperature == pytest.approx(1.7, rel=0.05)
+    assert shift / temperature == pytest.approx(-np.log(9), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("targets", "logits"),
     [
@@ -42,6 +53,7 @@ def test_temperature_is_recovered(true_temperature):
 )
 def test_temperature_stays_finite(targets, logits):
     assert 0.05 <= fit_temperature(np.array(targets), np.array(logits)) <= 20
+    assert np.isfinite(fit_platt(np.array(targets), np.array(logits))).all()
 
 
 def test_temperature_does_not_trust_a_small_separated_set():

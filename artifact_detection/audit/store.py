@@ -15,7 +15,7 @@ import pandas as pd
 from artifact_detection.files import write_atomic
 
 THUMBNAIL = 64  # side of the grey thumbnails, pixels
-VERSION = 1  # raise it when a measure or a column changes: older files are then measured again
+VERSION = 2  # raise it when a measure or a column changes: older files are then measured again
 
 
 class Stamp(NamedTuple):
@@ -58,7 +58,9 @@ class Measurements:
         if self.table.empty:
             return np.full(len(list(stamps)), -1, dtype=np.int64)
         readable = self.table[self.table["error"] == ""]
-        row_of = dict(zip(readable[list(Stamp._fields)].itertuples(index=False, name=None), readable.index, strict=True))
+        row_of = dict(
+            zip(readable[list(Stamp._fields)].itertuples(index=False, name=None), readable.index, strict=True)
+        )
         return np.array([row_of.get(stamp, -1) for stamp in stamps], dtype=np.int64)
 
 

@@ -1,0 +1,63 @@
+"""Audit a dataset: integrity, duplicates, leakage, balance, shortcuts; one verdict per question.
+
+    python -m artifact_detection.audit test_data --html report.html --csv measures.csv
+
+Exit code: 0 nothing speaks against training; 1 a verdict says stop, or files cannot be used; 2 wrong usage or no image.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from artifact_detection.audit.checks import STOP, Check, run_checks, worst
+from artifact_detection.audit.dataset import Audit, audit_dataset
+from artifact_detection.audit.report import render
+from artifact_detection.files import write_atomic
+from artifact_detection.labels import DEFAULT_PATTERN
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        audit = audit_dataset(options.folder, options.pattern, options.artifact_label, cache=not options.no_cache)
+        if audit.table.empty:
+            return _fail(f"{options.folder}: no image file")
+        checks = run_checks(audit)
+        _print(audit, checks)
+        if options.csv:
+            write_atomic(options.csv, audit.table.drop(columns="path").to_csv(index=False))
+        if options.html:
+            write_atomic(options.html, render(audit, checks))
+    except (OSError, ValueError) as error:
+        return _fail(str(error))
+    return int(worst(checks) == STOP or len(audit.usable) < len(audit.table))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m artifact_detection.audit", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/")
+    parser.add_argument("--html", type=Path, help="write a report with pictures")
+    parser.add_argument("--csv", type=Path, help="write the measures of every file")
+    parser.add_argument(
+        "--pattern", default=DEFAULT_PATTERN, help="finds the label in a file name (default: %(default)s)"
+    )
+    parser.add_argument("--artifact-label", default="1", help="the label that means artifact (default: %(default)s)")
+    parser.add_argument("--no-cache", action="store_true", help="keep no measurements beside the dataset")
+    return parser
+
+
+def _print(audit: Audit, checks: list[Check]) -> None:
+    for row in audit.table[audit.table["error"] != ""].to_dict("records"):
+        print(f"{row['name']}: {row['error']}", file=sys.stderr)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.verdict:5}{check.name:{width + 2}}{check.finding}")
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""The verdicts of an audit: per question one of ok, look and stop, and a sentence with the numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from artifact_detection.audit.dataset import SPLITS, Audit
+from artifact_detection.audit.measure import MEASURES
+from artifact_detection.audit.shortcuts import Shortcut, find_shortcut, global_features, metadata_features
+from artifact_detection.intervals import wilson
+from artifact_detection.labels import ARTIFACT, CLASSES, Prevalence
+
+OK, LOOK, STOP = "ok", "look", "stop"
+FEW_ARTIFACTS = 100  # with fewer, no two models can be told apart
+LEAKED_SHARE = 0.01  # of the test images: more make its numbers worthless
+BAD_SHARE = 0.05  # of the files
+OUTLIER = 5  # robust standard deviations from the median
+SIGNIFICANT = 0.05
+WEAK_SHORTCUT, STRONG_SHORTCUT = 0.65, 0.9  # ROC-AUC
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    verdict: str
+    finding: str
+
+
+def run_checks(audit: Audit) -> list[Check]:
+    """Every check, in the order of CHECKS."""
+    return [Check(name, *check(audit)) for name, check in CHECKS.items()]
+
+
+def check(audit: Audit, name: str) -> Check:
+    """One check by its name in CHECKS."""
+    return Check(name, *CHECKS[name](audit))
+
+
+def worst(checks: list[Check]) -> str:
+    return max((check.verdict for check in checks), key=(OK, LOOK, STOP).index)
+
+
+def _integrity(audit: Audit) -> tuple[str, str]:
+    bad = audit.table[audit.table["error"] != ""]
+    if len(audit.usable) == 0:
+        return STOP, f"None of {len(audit.table)} image files can be read."
+    others = f" {len(audit.others)} other files are left alone." if audit.others else ""
+    if bad.empty:
+        return OK, f"All {len(audit.table)} image files decode completely.{others}"
+    kinds = bad["error"].str.partition(":")[0].value_counts()
+    reasons = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    verdict = STOP if len(bad) > BAD_SHARE * len(audit.table) else LOOK
+    return verdict, f"{len(bad)} of {len(audit.table)} image files cannot be used: {reasons}.{others}"
+
+
+def _labels(audit: Audit) -> tuple[str, str]:
+    unknown = len(audit.usable) - len(audit.labelled)
+    if not unknown:
+        return OK, f"All {len(audit.usable)} images have a label."
+    return LOOK, f"{unknown} of {len(audit.usable)} images have no label in their name or folder."
+
+
+def _polarity(audit: Audit) -> tuple[str, str]:
+    prevalence = Prevalence.of(audit.labelled["label"])
+    if not prevalence.total:
+        return LOOK, "Nothing is labelled."
+    counts = f"{prevalence.artifacts} of {prevalence.total} images are labelled {CLASSES[ARTIFACT]}"
+    if prevalence.looks_inverted:
+        return STOP, f"{counts}: the majority. Is the label the other way round?"
+    return OK, f"{counts}: the minority, as expected."
+
+
+def _balance(audit: Audit) -> tuple[str, str]:
+    prevalence = Prevalence.of(audit.labelled["label"])
+    if prevalence.artifacts in (0, prevalence.total):
+        only = CLASSES[ARTIFACT] if prevalence.artifacts else CLASSES[0]
+        return STOP, f"All labelled images are {only}." if prevalence.total else "Nothing is labelled."
+    low, high = wilson(prevalence.artifacts, prevalence.total)
+    text = f"{prevalence.share:.1%} artifacts (95 % interval {low:.1%} to {high:.1%})"
+    if prevalence.artifacts < FEW_ARTIFACTS:
+        return LOOK, f"{text}; with {prevalence.artifacts} of them, models can hardly be told apart."
+    return OK, f"{text}."
+
+
+def _shapes(audit: Audit) -> tuple[str, str]:
+    usable = audit.usable
+    sizes = (usable["width"].astype(str) + "x" + usable["height"].astype(str)).value_counts()
+    kinds = (usable["format"] + " " + usable["mode"]).value_counts()
+    if usable.empty:
+        return LOOK, "No image."
+    size = "All are" if len(sizes) == 1 else f"{len(sizes)} sizes, mostly"
+    text = f"{size} {sizes.index[0]} pixels; " + ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return (OK if len(kinds) == 1 else LOOK), f"{text}."
+
+
+def _outliers(audit: Audit) -> tuple[str, str]:
+    counts = {name: len(outliers(audit.usable, name)) for name in MEASURES}
+    found = ", ".join(f"{count} by {name}" for name, count in counts.items() if count)
+    limit = f"{OUTLIER} robust standard deviations from the median"
+    return (LOOK, f"Beyond {limit}: {found}.") if found else (OK, f"No image is beyond {limit}.")
+
+
+def _duplicates(audit: Audit) -> tuple[str, str]:
+    sizes = audit.table["group"].value_counts()
+    extra = int((sizes - 1).sum())
+    if not extra:
+        return OK, "Every image shows another picture."
+    kinds = ", ".join(f"{count} {kind}" for kind, count in audit.links["kind"].value_counts().items())
+    groups = int((sizes > 1).sum())
+    return LOOK, f"{extra} images repeat another ({kinds}), in {groups} groups of up to {sizes.max()}."
+
+
+def _leakage(audit: Audit) -> tuple[str, str]:
+    splits = sorted(set(audit.usable["split"]) - {""}, key=SPLITS.index)
+    if len(splits) < 2:
+        return OK, "There is only one split: duplicates are kept together when it is divided."
+    leaked = leaked_rows(audit)
+    if leaked.empty:
+        return OK, f"No picture is in two of the splits {', '.join(splits)}."
+    held_out = splits[-1]
+    count, total = (int((rows["split"] == held_out).sum()) for rows in (leaked, audit.usable))
+    verdict = STOP if count > LEAKED_SHARE * total else LOOK
+    return verdict, f"{count} of {total} {held_out} images have a duplicate in another split."
+
+
+def _contradictions(audit: Audit) -> tuple[str, str]:
+    links = contradicting_links(audit)
+    exact = int(links["kind"].isin(["same file", "same pixels"]).sum())
+    if links.empty:
+        return OK, "No picture has two labels."
+    text = f"{len(links)} pairs of duplicates have different labels, {exact} of them with the same pixels"
+    return (STOP if exact else LOOK), f"{text}; a clean image and its edited copy are such a pair, too."
+
+
+def _shortcut(features: Callable[[pd.DataFrame], pd.DataFrame], what: str) -> Callable[[Audit], tuple[str, str]]:
+    def judge(audit: Audit) -> tuple[str, str]:
+        rows = audit.labelled
+        found = find_shortcut(features(rows), rows["label"].to_numpy(), rows["group"].to_numpy())
+        return _judge_shortcut(found, what)
+
+    return judge
+
+
+def _judge_shortcut(found: Shortcut, what: str) -> tuple[str, str]:
+    if found.reason:
+        return OK, f"{what}: {found.reason}."
+    numbers = f"ROC-AUC {found.auc:.2f}, p = {found.p:.2f}"
+    if found.p > SIGNIFICANT or found.auc < WEAK_SHORTCUT:
+        return OK, f"{what} cannot tell the label ({numbers})."
+    verdict = STOP if found.auc >= STRONG_SHORTCUT else LOOK
+    hint = f"strongest: {found.strongest}, alone {found.separation:.2f}"
+    return verdict, f"{what} can tell the label without looking for artifacts ({numbers}; {hint}): a network could too."
+
+
+CHECKS: dict[str, Callable[[Audit], tuple[str, str]]] = {
+    "integrity": _integrity,
+    "labels": _labels,
+    "polarity": _polarity,
+    "class balance": _balance,
+    "sizes and formats": _shapes,
+    "outliers": _outliers,
+    "duplicates": _duplicates,
+    "leakage between splits": _leakage,
+    "contradicting labels": _contradictions,
+    "shortcut by metadata": _shortcut(metadata_features, "File metadata"),
+    "shortcut by colour": _shortcut(global_features, "Global brightness, sharpness and colour"),
+}
+
+
+def outliers(usable: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The rows whose measure is beyond OUTLIER robust standard deviations of the median, worst first.
+
+    The robust standard deviation is 1.4826 times the median absolute deviation; if over half of the values are equal,
+    1.2533 times the mean one (Iglewicz and Hoaglin, "How to detect and handle outliers", 1993).
+    """
+    values = np.log1p(usable[measure]) if measure == "sharpness" else usable[measure]
+    distance = (values - values.median()).abs()
+    spread = 1.4826 * distance.median() or 1.2533 * distance.mean()
+    beyond = distance[distance > max(OUTLIER * spread, 1e-6)]
+    return usable.loc[beyond.sort_values(ascending=False).index]
+
+
+def leaked_rows(audit: Audit) -> pd.DataFrame:
+    """The rows whose group has members in more than one split."""
+    usable = audit.usable[audit.usable["split"] != ""]
+    splits = usable.groupby("group")["split"].transform("nunique")
+    return usable[splits > 1]
+
+
+def leaked_links(audit: Audit) -> pd.DataFrame:
+    """The links between two rows of different splits."""
+    splits = audit.table["split"].to_numpy()
+    first, second = splits[audit.links["first"]], splits[audit.links["second"]]
+    return audit.links[(first != second) & (first != "") & (second != "")]
+
+
+def contradicting_links(audit: Audit) -> pd.DataFrame:
+    """The links between two labelled rows of different labels."""
+    labels = audit.table["label"].to_numpy()
+    first, second = labels[audit.links["first"]], labels[audit.links["second"]]
+    return audit.links[(first != second) & (np.minimum(first, second) >= 0)]

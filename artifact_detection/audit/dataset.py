@@ -1,0 +1,86 @@
+"""Which images a dataset folder holds, in which split and of which class; and the audit of all of them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from artifact_detection.audit.duplicates import duplicate_links, group_ids
+from artifact_detection.audit.measure import measure_files
+from artifact_detection.folders import find_files
+from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, IMAGE_SUFFIXES, compile_pattern, parse_label
+
+SPLITS = ("train", "validation", "val", "test")
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that is known of a dataset; the checks and figures are made from this.
+
+    table: a row per image file: name (relative to the folder), split ("" if the folders say none), label (0, 1, or -1
+    if unknown), group (rows that show one picture share it), then the columns of `measure_files`.
+    links: the columns of `duplicate_links`; first and second are rows of the table. others: files that are no images
+    by their name, or cannot be looked at.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    links: pd.DataFrame
+    thumbnails: np.ndarray
+    others: list[str]
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        return self.table[self.table["error"] == ""]
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        return self.usable[self.usable["label"] != UNLABELLED]
+
+
+def audit_dataset(
+    folder: str | Path, pattern: str = DEFAULT_PATTERN, artifact_label: str = "1", cache: bool = True
+) -> Audit:
+    """Measure all images below a folder: flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/.
+
+    A class folder says the label, else the file name, by `pattern` and `artifact_label` (see `labels`). With `cache`,
+    measurements are kept in `cache_path(folder)`, where that can be written. Raises NotADirectoryError, ValueError
+    for a bad pattern.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    files, others = _list(folder, compile_pattern(pattern), artifact_label)
+    measured = measure_files([folder / name for name in files["name"]], cache_path(folder) if cache else None)
+    links = duplicate_links(measured)
+    files["group"] = group_ids(len(files), links)
+    return Audit(folder, pd.concat([files, measured.table], axis=1), links, measured.thumbnails, others)
+
+
+def cache_path(folder: Path) -> Path:
+    """Beside the dataset, not in it: .<name>.audit.npz."""
+    folder = folder.resolve()
+    return folder.parent / f".{folder.name}.audit.npz"
+
+
+def _list(folder: Path, pattern: re.Pattern[str], artifact_label: str) -> tuple[pd.DataFrame, list[str]]:
+    rows, others = [], []
+    for path, problem in find_files(folder):
+        name = path.relative_to(folder)
+        if problem or path.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
+            others.append(name.as_posix())
+            continue
+        split = name.parts[0] if len(name.parts) > 1 and name.parts[0] in SPLITS else ""
+        rows.append((name.as_posix(), split, _label(name, pattern, artifact_label)))
+    return pd.DataFrame(rows, columns=["name", "split", "label"]).astype({"label": np.int64}), others
+
+
+def _label(name: Path, pattern: re.Pattern[str], artifact_label: str) -> int:
+    for part in name.parts[:-1]:
+        if part in CLASSES:
+            return CLASSES.index(part)
+    label = parse_label(name.name, pattern, artifact_label)
+    return UNLABELLED if label is None else label

@@ -1,0 +1,220 @@
+"""What the user points at -> one `Item` per image: folders, files, lists of paths, tar shards, standard input."""
+
+import csv
+import io
+import os
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from artifact_detection.files import write_atomic
+from artifact_detection.folders import find_files
+from artifact_detection.labels import IMAGE_SUFFIXES
+
+LISTS = frozenset({".txt", ".lst"})
+TAR = ".tar"
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+MAX_NESTING = 3  # tar in tar in tar
+INSIDE = "::"  # between a shard's path and the name of its member
+
+
+class InputError(Exception):
+    """An INPUT that cannot be read at all; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image to judge. path: its name in every result; `file`, from `offset` on, `bytes` long: where its bytes are.
+
+    name: relative path that it gets below kept/, review/ or rejected/. problem: why there is nothing to decode.
+    """
+
+    path: str
+    file: str
+    name: str
+    offset: int = -1  # -1: the whole file; else a member of a tar shard
+    bytes: int = 0
+    mtime_ns: int = 0
+    problem: str = ""
+
+    @property
+    def in_shard(self) -> bool:
+        return self.offset >= 0
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """What has to be unchanged for an earlier score to count."""
+        return self.offset, self.bytes, self.mtime_ns
+
+
+@dataclass
+class Inputs:
+    """items in input order, each path once; repeated: paths met again; others: files that are no images, by suffix."""
+
+    items: list[Item] = field(default_factory=list)
+    repeated: int = 0
+    others: Counter = field(default_factory=Counter)
+
+    @classmethod
+    def scan(cls, inputs: Iterable[str], output: Path) -> "Inputs":
+        """Everything below the inputs but what lies in `output`. Raises InputError for an input that is not there."""
+        found, seen, own = cls(), set(), os.path.join(os.path.abspath(output), "")
+        for argument in inputs:
+            for item in _expand(argument, found.others):
+                if item.file.startswith(own):
+                    continue
+                if item.path in seen:
+                    found.repeated += 1
+                    continue
+                seen.add(item.path)
+                found.items.append(item)
+        return found
+
+
+def _expand(argument: str, others: Counter) -> Iterator[Item]:
+    if argument == "-":
+        yield from _listed(_lines(sys.stdin.buffer), others)
+        return
+    path = os.path.abspath(argument)
+    suffix = Path(path).suffix.lower()
+    if os.path.isdir(path):
+        yield from _below(path, others)
+    elif not os.path.lexists(path):
+        raise InputError(f"no such file or folder: {argument}")
+    elif suffix in LISTS:
+        with open(path, "rb") as handle:
+            yield from _listed(_lines(handle), others)
+    else:
+        yield from _one(path, os.path.basename(path), others)
+
+
+def _lines(handle: BinaryIO) -> list[str]:
+    """The paths of a list, one a line, in the file system's encoding; empty lines are left out."""
+    return [os.fsdecode(line) for line in handle.read().splitlines() if line.strip()]
+
+
+def _listed(paths: Iterable[str], others: Counter) -> Iterator[Item]:
+    for path in map(os.path.abspath, paths):
+        yield from _one(path, os.path.basename(path), others)
+
+
+def _below(folder: str, others: Counter) -> Iterator[Item]:
+    for path, problem in find_files(folder):
+        name = os.path.relpath(path, folder)
+        if problem:
+            yield Item(str(path), str(path), name, problem=f"unreadable: {problem}")
+        elif path.suffix.lower() in IMAGE_SUFFIXES or _is_tar(path.name):
+            yield from _one(str(path), name, others)
+        else:
+            others[path.suffix.lower()] += 1
+
+
+def _is_tar(name: str) -> bool:
+    return name.lower().endswith((TAR, *COMPRESSED))
+
+
+def _one(path: str, name: str, others: Counter) -> Iterator[Item]:
+    """The item of one named file, or those of one shard."""
+    if path.lower().endswith(COMPRESSED):
+        yield Item(path, path, name, problem="unreadable: compressed tar, unpack it to .tar first")
+        return
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        yield Item(path, path, name, problem=f"unreadable: {error.strerror}")
+        return
+    if path.lower().endswith(TAR):
+        yield from _members(path, os.path.splitext(name)[0], status.st_mtime_ns, others)
+    else:
+        yield Item(path, path, name, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _members(path: str, name: str, mtime_ns: int, others: Counter) -> Iterator[Item]:
+    try:
+        with open(path, "rb") as handle:
+            end = os.fstat(handle.fileno()).st_size
+            for inside, offset, size, problem in _walk_tar(handle, 0, end, 0, others):
+                full = f"{path}{INSIDE}{inside}" if inside else path
+                yield Item(full, path, f"{name}/{harmless(inside)}", offset, size, mtime_ns, problem)
+    except OSError as error:
+        yield Item(path, path, name, problem=f"unreadable: {error.strerror}")
+
+
+def _walk_tar(
+    handle: BinaryIO, start: int, end: int, depth: int, others: Counter
+) -> Iterator[tuple[str, int, int, str]]:
+    """(name, offset in `handle`, bytes, problem) of every image of the archive in bytes `start` to `end`."""
+    handle.seek(start)
+    try:
+        with tarfile.open(fileobj=handle, mode="r:") as archive:
+            for member in archive:
+                if member.offset >= end:  # an inner archive without its end mark: what follows is the outer one's
+                    break
+                yield from _member(handle, member, depth, others)
+    except tarfile.TarError as error:
+        yield "", start, 0, f"unreadable: damaged tar ({error})"
+
+
+def _member(handle, member: tarfile.TarInfo, depth: int, others: Counter) -> Iterator[tuple[str, int, int, str]]:
+    suffix, name, offset = PurePosixPath(member.name).suffix.lower(), member.name, member.offset_data
+    if member.isdir():
+        return
+    if suffix not in IMAGE_SUFFIXES and not _is_tar(name):
+        others[suffix] += 1
+    elif not member.isreg() or member.issparse():
+        yield name, offset, 0, "unreadable: not a regular file in the tar"
+    elif suffix == TAR and depth < MAX_NESTING:
+        for inside, *rest in _walk_tar(handle, offset, offset + member.size, depth + 1, others):
+            yield f"{name}/{inside}".rstrip("/"), *rest
+    else:
+        compressed = "unreadable: compressed or too deeply nested tar" if _is_tar(name) else ""
+        yield name, offset, member.size, compressed
+
+
+def harmless(name: str) -> str:
+    """A member's name without anything that could lead out of a folder."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return "/".join(parts).replace(":", "_") or "unnamed"
+
+
+def read_bytes(item: Item) -> bytes:
+    """The bytes of a member of a shard. Raises OSError, EOFError if the shard ends before them."""
+    with open(item.file, "rb") as handle:
+        handle.seek(item.offset)
+        data = handle.read(item.bytes)
+    if len(data) < item.bytes:
+        raise EOFError("the tar ends before this member does")
+    return data
+
+
+COLUMNS = tuple(one.name for one in fields(Item))
+
+
+def write_items(path: Path, items: Iterable[Item]) -> None:
+    """Remember the items and their order, for other processes and for a run that goes on. Odd bytes survive."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(item) for item in items)
+    write_atomic(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def read_items(path: Path) -> list[Item]:
+    """What `write_items` wrote; nothing if it is not there."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
+        rows = csv.DictReader(handle)
+        return [Item(**row | {name: int(row[name]) for name in ("offset", "bytes", "mtime_ns")}) for row in rows]
+
+
+def in_earlier_order(items: list[Item], earlier: list[Item], gone: set[str]) -> list[Item]:
+    """The items of a run that goes on: the earlier order first, and those that this filter has moved away itself."""
+    now = {item.path: item for item in items}
+    order = [now.get(item.path, item) for item in earlier if item.path in now or item.path in gone]
+    known = {item.path for item in order}
+    return order + [item for item in items if item.path not in known]

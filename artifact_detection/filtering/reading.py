@@ -1,0 +1,99 @@
+"""One item -> its record without a probability, and the pixels that the network sees. One decode for everything."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from artifact_detection.audit import measure
+from artifact_detection.files import sha256_file
+from artifact_detection.filtering.inputs import Item, read_bytes
+from artifact_detection.filtering.store import LAYOUT, MEASURES, Record
+from artifact_detection.images import DecodedImage, ImageError
+from artifact_detection.scoring import decoded
+from artifact_detection.transforms import Preprocessing, evaluation_transform
+
+THUMBNAIL = 160  # pixels of the longer side
+QUALITY = 75
+
+
+def prepare(item: Item, preprocessing: Preprocessing, thumbnail: bool) -> tuple[Record, torch.Tensor | None]:
+    """The record of an item and its (3, S, S) uint8, or None for a file that cannot be used."""
+    try:
+        with opened(item) as image:
+            record = Record.of(item, sha256=hashlib.sha256(image.data).hexdigest(), **_numbers(image))
+            if thumbnail:
+                record.thumbnail = encode_thumbnail(image.pixels)
+            return record, evaluation_transform(image.pixels, preprocessing)
+    except ImageError as error:
+        return Record.of(item, error=error.reason, sha256=hash_if_readable(item)), None
+
+
+@contextmanager
+def opened(item: Item) -> Iterator[DecodedImage]:
+    """An item, decoded, as it was when it was found. Raises ImageError, also if it is gone or has changed."""
+    if item.problem:
+        raise ImageError(item.path, item.problem)
+    _refuse_changed(item)
+    with _own_file(item) as path, decoded(path) as image:
+        _refuse_changed(item)
+        yield image
+
+
+@contextmanager
+def _own_file(item: Item) -> Iterator[str]:
+    """The item as a file of its own: a member of a shard is written to a temporary one."""
+    if not item.in_shard:
+        yield item.file
+        return
+    try:
+        data = read_bytes(item)
+    except (OSError, EOFError) as error:
+        raise ImageError(item.path, f"unreadable: {error}") from error
+    with tempfile.NamedTemporaryFile(suffix=Path(item.path).suffix) as member:
+        member.write(data)
+        member.flush()
+        yield member.name
+
+
+def _refuse_changed(item: Item) -> None:
+    try:
+        status = os.stat(item.file)
+    except OSError as error:
+        raise ImageError(item.path, f"vanished: {error.strerror}") from error
+    if status.st_mtime_ns != item.mtime_ns or not (item.in_shard or status.st_size == item.bytes):
+        raise ImageError(item.path, "changed: since this run began")
+
+
+def hash_if_readable(item: Item) -> str:
+    """The SHA-256 of a file that is no usable image; empty if its bytes cannot be read either."""
+    try:
+        if item.in_shard:
+            return hashlib.sha256(read_bytes(item)).hexdigest()
+        return sha256_file(item.file) if os.path.isfile(item.file) else ""
+    except (OSError, EOFError):
+        return ""
+
+
+def _numbers(image: DecodedImage) -> dict[str, bytes]:
+    luma = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)
+    values = measure._luma_measures(luma) | measure._colour_measures(image)
+    layout = cv2.resize(image.pixels, (LAYOUT, LAYOUT), interpolation=cv2.INTER_AREA)
+    return {"measures": np.float32([values[name] for name in MEASURES]).tobytes(), "layout": layout.tobytes()}
+
+
+def encode_thumbnail(pixels: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB -> a JPEG file that fits into THUMBNAIL x THUMBNAIL pixels; never enlarged."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, THUMBNAIL / max(height, width))
+    small = cv2.resize(
+        pixels, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return data.tobytes()

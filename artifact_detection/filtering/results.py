@@ -1,0 +1,65 @@
+"""What a run found out, row by row, and as scores.csv."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifact_detection.filtering.inputs import Item
+from artifact_detection.filtering.policy import BANDS, Policy, Verdict, printable_path
+from artifact_detection.filtering.store import Record, Stores
+from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+from artifact_detection.transfers import write_table
+
+SCORES = "scores.csv"
+NEED = {REVIEW: 0, REJECT: 1, KEEP: 2}
+COLUMNS = ("path", "sha256", "probability", "band", "threshold", "model", "reason", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One image: where it is, what scoring found, and the verdict (band is empty for an unusable file)."""
+
+    item: Item
+    record: Record
+    verdict: Verdict
+
+    @property
+    def band(self) -> str:
+        return self.verdict.band
+
+
+def judge_all(items: list[Item], stores: Stores, policy: Policy) -> list[Judged]:
+    """Every item in input order; one without a record of its present state is an error, never a gap."""
+    records = stores.light(items)
+    return [Judged(item, record, policy.judge(record)) for item, record in zip(items, records, strict=True)]
+
+
+def need_of_a_look(row: Judged) -> tuple[int, float, str]:
+    """Sorts usable images: review, reject, keep; in a band the highest probability first."""
+    return NEED[row.band], -row.record.probability, row.record.path
+
+
+def count_bands(judged: Iterable[Judged]) -> dict[str, int]:
+    """Images by band, and files that could not be used as "error"."""
+    counts = Counter(row.band or "error" for row in judged)
+    return {name: counts[name] for name in (*BANDS, "error")}
+
+
+def write_scores(folder: Path, judged: Iterable[Judged], model: str) -> None:
+    """scores.csv: a row per image in input order; the same results give the same bytes."""
+    write_table(folder / SCORES, COLUMNS, (_row(row, model) for row in judged))
+
+
+def _row(row: Judged, model: str) -> dict[str, str]:
+    record, verdict = row.record, row.verdict
+    return {
+        "path": printable_path(record.path),
+        "sha256": record.sha256,
+        "probability": "" if record.probability is None else f"{record.probability:.6f}",
+        "band": verdict.band,
+        "threshold": "" if verdict.threshold is None else f"{verdict.threshold:.6f}",
+        "model": model,
+        "reason": verdict.reason,
+        "error": printable_path(record.error),
+    }

@@ -1,0 +1,167 @@
+"""The stages that look at pixels: scores, re-encoded borderline images, heat maps. Each goes on where it stopped."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from artifact_detection import int8
+from artifact_detection.explain import heatmaps
+from artifact_detection.filtering.inputs import Item
+from artifact_detection.filtering.policy import Policy
+from artifact_detection.filtering.processes import Crew
+from artifact_detection.filtering.reading import opened, prepare
+from artifact_detection.filtering.results import Judged, need_of_a_look
+from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
+from artifact_detection.images import ImageError
+from artifact_detection.scoring import Scorer, prepared_batches
+from artifact_detection.stability import REENCODINGS
+from artifact_detection.transforms import evaluation_transform
+
+HEATMAP = 14  # side of a stored heat map: no network here looks finer
+RETRIED = ("unreadable", "vanished", "changed")  # a permission or a mount may be back, and shows in no stamp
+GENTLE = ("JPEG 85", "JPEG 60", "resize 0.5x", "resize 0.75x")  # what happens to files on their way
+
+
+def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Path, threads: int) -> None:
+    """Quantise the network on images from all over the input, compare it on others, and write down how it did."""
+    wanted = int8.CALIBRATION + int8.CHECK
+    chosen = [items[n] for n in np.linspace(0, len(items) - 1, min(len(items), wanted)).astype(int)]
+    ready = prepared_batches(
+        partial(prepare, preprocessing=scorer.preprocessing, thumbnail=False), [[item] for item in chosen], threads
+    )
+    images = [image for ((_, image),) in ready if image is not None]
+    check = images[:: max(2, len(images) // int8.CHECK)]
+    calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
+    int8.quantise(scorer, calibration or check, network)
+    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network), check))
+
+
+def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[list[Item]]:
+    """What is left to score, in batches: the items without a record, then the files that could not be read before.
+
+    The two do not mix. Without the second, what is left after a kill is whole batches of the first run.
+    """
+    new, again = [], []
+    for item in items:
+        record = stores.find(item, (*STAMP, "error"))
+        if record is None:
+            new.append(item)
+        elif not item.problem and record.error.startswith(RETRIED):
+            again.append(item)
+    return _batches(new, size) + _batches(again, size)
+
+
+def _batches(items: Sequence[Item], size: int) -> list[list[Item]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, thumbnails: bool, threads: int) -> None:
+    """Score items and store their records, a batch at a time; writing overlaps with the next batch."""
+    read_ahead = prepared_batches(
+        partial(prepare, preprocessing=scorer.preprocessing, thumbnail=thumbnails), batches, threads
+    )
+    total = sum(map(len, batches))
+    with ThreadPoolExecutor(1) as writer, tqdm(total=total, desc="scoring", unit="img", disable=None) as bar:
+        written = writer.submit(int)
+        for batch in read_ahead:
+            records = _score_batch(scorer, batch)
+            written.result()  # a full disk stops the run here, not at its end
+            written = writer.submit(store.add, records)
+            bar.update(len(batch))
+        written.result()
+
+
+def _score_batch(scorer: Scorer, batch: list[tuple[Record, torch.Tensor | None]]) -> list[Record]:
+    """Rows keep their place in the batch, whatever cannot be used: results do not depend on the neighbours' fate."""
+    size = scorer.preprocessing.size
+    blank = torch.zeros((3, size, size), dtype=torch.uint8)
+    probabilities = scorer.score_batch([blank if image is None else image for _, image in batch])
+    for (record, image), probability in zip(batch, probabilities, strict=True):
+        record.probability = None if image is None else float(probability)
+    return [record for record, _ in batch]
+
+
+def borderline(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
+    """The images whose probability alone is banded within `margin` of a threshold."""
+    return [row.item for row in judged if row.band and rules.is_borderline(row.record.probability, margin)]
+
+
+def most_doubtful(judged: Sequence[Judged], count: int) -> list[Item]:
+    """What a person looks at first: review, then reject, then keep, each from the highest probability down."""
+    usable = [row for row in judged if row.band]
+    return [row.item for row in sorted(usable, key=need_of_a_look)[:count]]
+
+
+def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
+    """This process' part: it alone writes to the stores with its items."""
+    return [item for item in items if stores.owner(item) % crew.world == crew.rank]
+
+
+def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
+    """Store the lowest and the highest probability of items under re-encoding, where they are not known."""
+
+    def views(item: Item) -> list[torch.Tensor]:
+        with suppress(ImageError), opened(item) as image:  # it may have gone or changed since it was scored
+            changed = (REENCODINGS[name](image.pixels) for name in GENTLE)
+            return [evaluation_transform(pixels, scorer.preprocessing) for pixels in changed]
+        return []
+
+    def extremes(images: list[torch.Tensor]) -> list[dict]:
+        probabilities = scorer.score(images).reshape(-1, len(GENTLE)).tolist()
+        return [{"lowest": min(row), "highest": max(row)} for row in probabilities]
+
+    size = max(1, scorer.batch // len(GENTLE))
+    lacking = _lacking(_batches(items, size), stores, lambda record: record.lowest is not None)
+    _complete(lacking, stores, views, extremes, "re-encoding", threads)
+
+
+def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
+    """Store a coarse heat map for each item that has none."""
+
+    def view(item: Item) -> list[torch.Tensor]:
+        with suppress(ImageError), opened(item) as image:
+            return [evaluation_transform(image.pixels, scorer.preprocessing)]
+        return []
+
+    def coarse_maps(images: list[torch.Tensor]) -> list[dict]:
+        device = next(scorer.model.parameters()).device
+        maps, _ = heatmaps(scorer.model, scorer.fill_up(images).to(device))
+        coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in maps[: len(images)])
+        return [{"heatmap": (255 * one).round().astype(np.uint8).tobytes()} for one in coarse]
+
+    lacking = _lacking(_batches(items, scorer.batch), stores, lambda record: bool(record.heatmap))
+    _complete(lacking, stores, view, coarse_maps, "heat maps", threads)
+
+
+def _lacking(batches: Sequence[list[Item]], stores: Stores, has: Callable[[Record], bool]) -> list[list[Item]]:
+    """The batches in which an item lacks something; whole batches, as a run that was not interrupted makes them."""
+    return [batch for batch in batches if not all(has(stores.find(item, COLUMNS)) for item in batch)]
+
+
+def _complete(
+    batches: Sequence[list[Item]],
+    stores: Stores,
+    views: Callable[[Item], list[torch.Tensor]],
+    find_out: Callable[[list[torch.Tensor]], list[dict]],
+    description: str,
+    threads: int,
+) -> None:
+    """Add what `find_out` says of the views of each item to its record."""
+    ready = prepared_batches(views, batches, threads)
+    with tqdm(total=sum(map(len, batches)), desc=description, unit="img", disable=None) as bar:
+        for batch, images in zip(batches, ready, strict=True):
+            readable = [item for item, some in zip(batch, images, strict=True) if some]
+            values = find_out(list(chain.from_iterable(images))) if readable else []
+            for item, extra in zip(readable, values, strict=True):
+                store = stores.stores[stores.owner(item)]
+                store.add([replace(store.find(item.path, COLUMNS), **extra)])
+            bar.update(len(batch))

@@ -1,0 +1,120 @@
+"""What is known of every image so far, on disk: a SQLite file a process, so that a kill at any moment loses nothing.
+
+A batch of records is one transaction: it is there as a whole or not at all.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from artifact_detection.audit.measure import COLOURS
+from artifact_detection.filtering.inputs import Item
+
+MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
+LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart
+BUSY = 60.0  # seconds to wait for a file that another process reads
+
+
+@dataclass(slots=True)
+class Record:
+    """What scoring found out about one item.
+
+    probability: P(artifacts), None if the image could not be used: then `error` says why. measures: float32 values
+    of MEASURES; layout: (LAYOUT, LAYOUT, 3) uint8; thumbnail: a JPEG file, empty if none was wanted.
+    lowest, highest: the extremes of the probability under re-encoding, None if it was not re-encoded.
+    heatmap: (HEATMAP, HEATMAP) uint8, empty if none was made.
+    """
+
+    path: str
+    offset: int
+    bytes: int
+    mtime_ns: int
+    sha256: str = ""
+    probability: float | None = None
+    error: str = ""
+    measures: bytes = b""
+    layout: bytes = b""
+    lowest: float | None = None
+    highest: float | None = None
+    thumbnail: bytes = b""  # the pictures last: SQLite then reads the rest without them
+    heatmap: bytes = b""
+
+    @classmethod
+    def of(cls, item: Item, **values) -> "Record":
+        return cls(item.path, *item.stamp, **values)
+
+    def measure_values(self) -> np.ndarray:
+        return np.frombuffer(self.measures, np.float32)
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        return self.offset, self.bytes, self.mtime_ns
+
+
+COLUMNS = tuple(one.name for one in fields(Record))
+STAMP = ("path", "offset", "bytes", "mtime_ns")
+LIGHT = tuple(name for name in COLUMNS if name not in ("thumbnail", "heatmap"))
+
+
+class Store:
+    """The records of one process. Others may read its file; only one process writes to it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.connection = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
+        self.connection.execute(f"CREATE TABLE IF NOT EXISTS records ({', '.join(COLUMNS)}, PRIMARY KEY (path))")
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.connection.close()
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Write these records, all or none."""
+        rows = [(os.fsencode(record.path), *astuple(record)[1:]) for record in records]
+        with self.connection:
+            self.connection.executemany(f"REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+
+    def find(self, path: str, columns: tuple[str, ...] = LIGHT) -> Record | None:
+        """The record of a path, with these columns only; the others have their default."""
+        query = f"SELECT {', '.join(columns)} FROM records WHERE path = ?"
+        row = self.connection.execute(query, (os.fsencode(path),)).fetchone()
+        return row and Record(**dict(zip(columns, row, strict=True)) | {"path": path})
+
+
+class Stores:
+    """The records of all processes. Whoever changes a record does it in the store that holds it."""
+
+    def __init__(self, folder: Path, key: str):
+        self.stores = [Store(path) for path in sorted(folder.glob(f"{key}-*.sqlite"))]
+
+    def __enter__(self) -> "Stores":
+        return self
+
+    def __exit__(self, *_) -> None:
+        for store in self.stores:
+            store.connection.close()
+
+    def find(self, item: Item, columns: tuple[str, ...] = LIGHT) -> Record | None:
+        """What is known of an item as it is now; None if it is new or has changed since."""
+        found = (store.find(item.path, columns) for store in self.stores)
+        return next((record for record in found if record and record.stamp == item.stamp), None)
+
+    def owner(self, item: Item) -> int:
+        """The number of the store that holds the item's record; the item must have one."""
+        found = (store.find(item.path, STAMP) for store in self.stores)
+        return next(n for n, record in enumerate(found) if record and record.stamp == item.stamp)
+
+    def light(self, items: Iterable[Item]) -> Iterator[Record]:
+        """The record of every item, in order, without pictures. An item that nobody has scored gets an error."""
+        for item in items:
+            yield self.find(item) or Record.of(item, error=item.problem or "not scored")
+
+
+def database(folder: Path, key: str, rank: int) -> Path:
+    return folder / f"{key}-{rank}.sqlite"

@@ -1,0 +1,108 @@
+"""What a run comes to: counts, what is probably wrong among them, and what could not be used."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from artifact_detection.files import write_atomic
+from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, estimate
+from artifact_detection.filtering.inputs import Inputs
+from artifact_detection.filtering.policy import Policy, Validation, printable_path
+from artifact_detection.filtering.results import Judged, count_bands
+from artifact_detection.filtering.shift import Comparison, compare
+from artifact_detection.manifest import printable
+from artifact_detection.scoring import Scorer
+
+SUMMARY = "summary.json"
+LISTED = 50  # problems named on the terminal; scores.csv names all
+
+
+@dataclass(frozen=True)
+class Summary:
+    """bands: images by band and "error"; promises: what each band guarantees; estimates: None with their reason."""
+
+    model: str
+    engine: str
+    images: int
+    repeated: int
+    others: dict[str, int]
+    bands: dict[str, int]
+    promises: list[str]
+    estimates: Estimates | None
+    method: str
+    errors: list[str]
+    not_placed: list[str]
+    comparisons: list[Comparison]
+
+    def lines(self) -> list[str]:
+        """What matters, a line each."""
+        counts = ", ".join(f"{name} {number}" for name, number in self.bands.items())
+        lines = [f"{self.images} images: {counts}", *self.promises, *self._estimate_lines()]
+        if self.others:
+            kinds = ", ".join(f"{suffix or 'no suffix'} {number}" for suffix, number in self.others.items())
+            lines.append(f"not looked at, no images by their names: {kinds}")
+        if self.repeated:
+            lines.append(f"named more than once, counted once: {self.repeated}")
+        return lines
+
+    def text(self, folder: Path) -> str:
+        """For the terminal: with the files that could not be used or placed, and where everything is."""
+        lines = self.lines() + [f"warning: {one.sentence()}" for one in self.comparisons if one.differs]
+        problems = [*self.errors, *self.not_placed]
+        lines += [f"  {printable(problem)}" for problem in problems[:LISTED]]
+        if len(problems) > LISTED:
+            lines.append(f"  and {len(problems) - LISTED} more, in {SUMMARY}")
+        return "\n".join([*lines, f"results: {folder}"])
+
+    def _estimate_lines(self) -> list[str]:
+        if self.estimates is None:
+            return [f"no estimate of what is left: {self.method}"]
+        return [
+            f"estimated: {_text(self.estimates.artifacts_kept)} artifacts left among the kept, "
+            f"{_text(self.estimates.clean_rejected)} clean images among the rejected; "
+            f"{_text(self.estimates.prevalence, percent=True)} of all images have artifacts",
+            f"  ({self.method})",
+        ]
+
+
+def _text(estimate: Estimate, percent: bool = False) -> str:
+    form = "{:.1%}" if percent else "{:.0f}"
+    value, low, high = (form.format(number) for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
+
+
+def summarize(
+    judged: Sequence[Judged], found: Inputs, rules: Policy, scorer: Scorer, not_placed: Sequence[str] = ()
+) -> Summary:
+    estimates, method = _estimate(judged, rules, scorer.checkpoint)
+    return Summary(
+        model=scorer.model_id,
+        engine=scorer.engine.name,
+        images=len(judged),
+        repeated=found.repeated,
+        others=dict(sorted(found.others.items())),
+        bands=count_bands(judged),
+        promises=rules.sentences(),
+        estimates=estimates,
+        method=method,
+        errors=[f"{printable_path(row.record.path)}: {row.record.error}" for row in judged if not row.band],
+        not_placed=list(not_placed),
+        comparisons=compare(judged),
+    )
+
+
+def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: dict) -> tuple[Estimates | None, str]:
+    """The estimates and how they were made, or None and why not."""
+    validation = Validation.of(checkpoint)
+    if validation is None:
+        return None, "the checkpoint holds no validation scores"
+    probabilities = np.array([row.record.probability for row in judged if row.band])
+    estimates = estimate(validation, rules, checkpoint["threshold"], probabilities)
+    return estimates, METHOD if estimates else "in validation the model does not surely tell the classes apart"
+
+
+def write(folder: Path, summary: Summary) -> None:
+    write_atomic(folder / SUMMARY, json.dumps(asdict(summary), indent=2) + "\n")

@@ -1,0 +1,142 @@
+"""The sentences of the evaluation notebook: each says in words what a table or figure above it shows."""
+
+import numpy as np
+import pandas as pd
+
+from artifact_detection.comparison import match, mcnemar
+from artifact_detection.evaluation import Evaluation
+from artifact_detection.injection.matrix import CLEAN_ROW
+from artifact_detection.intervals import images_for_margin
+from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
+from artifact_detection.metrics import Summary
+from artifact_detection.thresholds import KEEP, REJECT, REVIEW, Bands
+
+NO_PROBABILITIES = "Left out: the file has no probabilities."
+NO_IMAGES = "Left out: the images are not there."
+NO_MODEL = "Left out: this needs a run and its images."
+SIGNIFICANT = 0.05
+
+
+def opened(run: Evaluation) -> str:
+    images = "images found" if run.files else "images not found: what needs them is left out"
+    return (
+        f"**{run.source}**: {len(run.table)} images scored, {run.left_out} rows without label or verdict left out; "
+        f"threshold {run.threshold:.4f}, temperature {run.temperature:.2f}; {images}."
+    )
+
+
+def share(row: dict | pd.Series) -> str:
+    """`75.0 % (53.1 to 88.8 %)` of anything with value, low and high."""
+    value, low, high = (100 * row[name] for name in ("value", "low", "high"))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f} %)"
+
+
+def quality(summary: Summary) -> str:
+    recall, lost = summary["recall"], summary["recall_clean"]
+    found = f"Recall is {recall}" if recall.reason else f"Of {recall.support} artifacts {share(vars(recall))} are found"
+    kept = f"of {lost.support} clean images {share(vars(lost))} are kept" if not lost.reason else lost.reason
+    return (
+        f"{found}; {kept}. Knowing a recall of 90 % to ±5 points takes about {images_for_margin(0.9, 0.05)} artifacts."
+    )
+
+
+def errors(summary: Summary) -> str:
+    (tn, fp), (fn, tp) = summary.confusion.tolist()
+    return (
+        f"{fp} of {tn + fp} clean images would be lost and {fn} of {tp + fn} artifacts would stay. For comparison: "
+        f"calling every image clean has accuracy {(tn + fp) / summary.confusion.sum():.1%} and finds nothing."
+    )
+
+
+def ranking(summary: Summary) -> str:
+    chance = summary.support[CLASSES[ARTIFACT]] / summary.confusion.sum()
+    return (
+        f"Average precision {summary['average_precision']}, by chance {chance:.3f}; ROC-AUC {summary['roc_auc']}, "
+        "by chance 0.5. Shaded: pointwise 95 % bootstrap bands. Dot: the threshold in use."
+    )
+
+
+def calibration(before: Summary, after: Summary, temperature: float) -> str:
+    text = (
+        f"Expected calibration error {before['ece']} before and {after['ece']} after the temperature {temperature:.2f}."
+    )
+    if after["ece"].low > 0:
+        return f"{text} The probabilities are off by more than chance explains."
+    return f"{text} With {after.confusion.sum()} images it cannot be told from perfect calibration."
+
+
+def bands(chosen: Bands, images: int) -> str:
+    return f"From {images} validation images:\n- {chosen.keep.sentence()}\n- {chosen.reject.sentence()}"
+
+
+def bands_on_test(chosen: Bands, run: Evaluation) -> str:
+    decisions = chosen.decide(run.probabilities)
+    kept, rejected = (run.targets[decisions == action] for action in (KEEP, REJECT))
+    return (
+        f"On the test split: {len(kept)} kept, {(kept == ARTIFACT).sum()} of them artifacts; {len(rejected)} rejected, "
+        f"{(rejected == CLEAN).sum()} of them clean; {(decisions == REVIEW).sum()} for review."
+    )
+
+
+def threshold(row: pd.Series) -> str:
+    return (
+        f"At the threshold in use, {row.threshold:.3f}: {row.images_kept:.0f} images are kept, "
+        f"{row.artifacts_left:.0f} of them artifacts ({row.residual:.1%}); {row.clean_lost:.0f} clean ones are lost."
+    )
+
+
+def outcome(run: Evaluation, name: str) -> str:
+    count = len(run.rows(name))
+    if not run.files:
+        return f"{count} {name}; the images are not there."
+    return f"{count} {name}. The most confident come first, the least confident last; below each its heat map."
+
+
+def pointing(table: pd.DataFrame) -> str:
+    both, kinds = table.loc["all"], table.drop("all")
+    better = (kinds["value"] > kinds["centre"]).sum()
+    return (
+        f"The heat map points at the artifact in {share(both)} of {both['n']:.0f} images, the centre (x) in "
+        f"{both['centre']:.1%}. The heat map is better than the centre for {better} of {len(kinds)} kinds."
+    )
+
+
+def kinds(cells: pd.DataFrame) -> str:
+    injected, clean = cells[cells["kind"] != CLEAN_ROW], cells[cells["kind"] == CLEAN_ROW].iloc[0]
+    found = injected.groupby("severity")["recall"].mean()
+    weakest = injected.groupby("kind")["recall"].mean().sort_values().head(5)
+    return (
+        f"Found: {', '.join(f'{value:.0%} at severity {severity}' for severity, value in found.items())}; "
+        f"{clean['detected']} of {clean['n']} untouched images are called artifacts. "
+        f"Weakest: {', '.join(f'{kind} {value:.0%}' for kind, value in weakest.items())}."
+    )
+
+
+def stability(table: pd.DataFrame) -> str:
+    any_row, worst = table.loc["any"], table.drop("any")["value"].idxmax()
+    return (
+        f"{share(any_row)} of {any_row['n']:.0f} verdicts flip under at least one re-encoding; "
+        f"the worst is {worst}: {share(table.loc[worst])}."
+    )
+
+
+def subgroups(groups: pd.DataFrame) -> str:
+    if groups["p"].isna().all():
+        return "Too few images for a comparison."
+    (rate, measure, _), p = groups["p"].idxmin(), groups["p"].min()
+    verdict = "a bias" if p < SIGNIFICANT else "no bias is shown, which with few images proves little"
+    tests = len(groups.groupby(["rate", "measure"]))
+    what = f"Largest difference of low and high tertile: {rate} by {measure}"
+    return f"{what}, p = {p:.2g} after Holm over {tests} tests: {verdict}."
+
+
+def comparison(first: Evaluation, second: Evaluation) -> str:
+    both = match(first.table, second.table)
+    right = [np.equal(both[f"prediction_{side}"], both["label_first"]) for side in ("first", "second")]
+    only_first, only_second, p = mcnemar(*right)
+    better = first.source if only_first > only_second else second.source
+    verdict = f"{better} is right more often" if p < SIGNIFICANT else "they are not told apart"
+    return (
+        f"{first.source} (first) and {second.source} (second) on {len(both)} images: {only_first} are right only in "
+        f"the first, {only_second} only in the second; McNemar's exact p = {p:.2g}: {verdict}."
+    )

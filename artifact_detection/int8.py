@@ -1,0 +1,89 @@
+"""The network in 8-bit integers on a CPU, with OpenVINO and NNCF (optional: pip install openvino nncf).
+
+Quantised on the user's own images, compared with the original on others of them, and refused where it disagrees
+(post-training quantisation: Krishnamoorthi, arXiv 1806.08342; NNCF: Kozlov et al., arXiv 2002.08679).
+"""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from artifact_detection.files import write_atomic
+from artifact_detection.scoring import Scorer
+
+CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
+MAX_DIFFERENCE = 0.01  # mean difference of the probabilities
+MIN_AGREEMENT = 0.995  # share of the images on the same side of the checkpoint's threshold
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the fast network compares with the original on `images` images."""
+
+    images: int
+    difference: float  # mean of |P - P'|
+    agreement: float  # share of equal verdicts at the checkpoint's threshold
+
+    @property
+    def accepted(self) -> bool:
+        return self.images > 0 and self.difference <= MAX_DIFFERENCE and self.agreement >= MIN_AGREEMENT
+
+    def sentence(self) -> str:
+        verdict = "used" if self.accepted else "refused"
+        return (
+            f"int8 network {verdict}: {self.agreement:.1%} equal verdicts, mean difference of P {self.difference:.4f} "
+            f"on {self.images} of these images"
+        )
+
+
+class Int8Engine:
+    """A quantised network that `quantise` wrote, for batches of the size that it was written for."""
+
+    name = "openvino-int8"
+
+    def __init__(self, path: Path):
+        import openvino
+
+        self.network = openvino.Core().compile_model(str(path), "CPU")
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return np.array(self.network(images.numpy())[0]).reshape(-1)  # a copy: OpenVINO reuses its memory
+
+
+def available() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("openvino", "nncf"))
+
+
+def quantise(scorer: Scorer, images: Sequence[torch.Tensor], path: Path) -> None:
+    """Write the network of a CPU scorer in int8, calibrated on images (3, S, S) uint8, as `path` (.xml) and .bin."""
+    import nncf
+    import openvino
+
+    example = scorer.fill_up(images[:1])
+    network = openvino.convert_model(scorer.model.float(), example_input=example, input=[tuple(example.shape)])
+    batches = [scorer.fill_up(images[n : n + scorer.batch]) for n in range(0, len(images), scorer.batch)]
+    full = [batch.numpy() for batch in batches if len(images) < scorer.batch or batch[-1].any()]
+    openvino.save_model(nncf.quantize(network, nncf.Dataset(full), subset_size=len(full)), path, compress_to_fp16=False)
+
+
+def compare(scorer: Scorer, engine: Int8Engine, images: Sequence[torch.Tensor]) -> Agreement:
+    """The engine against the scorer's own on images (3, S, S) uint8."""
+    fast = Scorer(scorer.model, scorer.checkpoint, scorer.model_id, engine, scorer.batch)
+    ours, theirs = scorer.score(images), fast.score(images)
+    threshold = scorer.checkpoint["threshold"]
+    same = (ours >= threshold) == (theirs >= threshold)
+    return Agreement(len(images), float(np.abs(ours - theirs).mean()), float(same.mean()))
+
+
+def read_agreement(path: Path) -> Agreement | None:
+    """What `write_agreement` wrote, None if the network was not compared yet."""
+    return Agreement(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def write_agreement(path: Path, agreement: Agreement) -> None:
+    write_atomic(path, json.dumps(asdict(agreement)))

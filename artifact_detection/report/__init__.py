@@ -1,0 +1,120 @@
+"""The review page: one HTML file that holds everything it shows and asks no host for anything.
+
+Thumbnails lie in blocks of text that the page reads only when it shows them. Everything that comes from a file name
+is data, escaped here once and put into the page by `textContent`; the page's content policy forbids the rest.
+"""
+
+import base64
+import html
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from artifact_detection.files import write_atomic
+from artifact_detection.filtering.policy import Policy, printable_path
+from artifact_detection.filtering.results import Judged, need_of_a_look
+from artifact_detection.filtering.shift import Comparison
+from artifact_detection.filtering.store import STAMP, Stores
+from artifact_detection.report.charts import comparison_table
+
+HERE = Path(__file__).parent
+REPORT = "report.html"
+BLOCK = 200  # pictures in one block of text
+
+
+def write_report(
+    folder: Path,
+    judged: Sequence[Judged],
+    stores: Stores,
+    policy: Policy,
+    *,
+    lines: Sequence[str],
+    comparisons: Sequence[Comparison] = (),
+    places: dict[str, Path],
+    model: str,
+    limit: int,
+) -> Path:
+    """Write report.html and return its path.
+
+    lines: the summary, plain text. places: where an image is now, by its path, if it was moved. limit: images shown;
+    the others are in the counts and in the histogram only.
+    """
+    shown = choose_shown([row for row in judged if row.band], limit)
+    hidden = {id(row) for row in shown}
+    rest = [row.record.probability for row in judged if row.band and id(row) not in hidden]
+    data = {
+        "model": model,
+        "edges": policy.edges(),
+        "certified": policy.certified,
+        "images": [_image(row, folder, places) for row in shown],
+        "rest": _packed(rest),
+        "errors": [[printable_path(row.record.path), row.record.error] for row in judged if not row.band],
+        "block": BLOCK,
+    }
+    page = (HERE / "template.html").read_text(encoding="utf-8")
+    parts = {
+        "STYLE": (HERE / "page.css").read_text(encoding="utf-8"),
+        "SUMMARY": "".join(f"<p>{html.escape(line)}</p>" for line in lines),
+        "SHIFT": comparison_table(comparisons),
+        "DATA": _json(data),
+        "PICTURES": "".join(_blocks(shown, stores)),
+        "SCRIPT": (HERE / "page.js").read_text(encoding="utf-8"),
+    }
+    for name, text in parts.items():
+        head, tail = page.split(f"<!--{name}-->")  # split, not replace: what is put in is not searched again
+        page = head + text + tail
+    write_atomic(folder / REPORT, page)
+    return folder / REPORT
+
+
+def choose_shown(usable: list[Judged], limit: int) -> list[Judged]:
+    """At most `limit` images, review before reject before keep, by falling probability."""
+    return sorted(
+        sorted(usable, key=need_of_a_look)[:limit], key=lambda row: (-row.record.probability, row.record.path)
+    )
+
+
+def _image(row: Judged, folder: Path, places: dict[str, Path]) -> list:
+    """path, sha256, probability, extremes under re-encoding or None, decision of a person or "", URL of the file."""
+    record = row.record
+    extremes = None if record.lowest is None else [record.lowest, record.highest]
+    decided = row.band if row.verdict.reason == "decided by a person" else ""
+    where = None if row.item.in_shard else places.get(record.path, Path(record.path))
+    return [printable_path(record.path), record.sha256, record.probability, extremes, decided, _url(where, folder)]
+
+
+def _url(path: Path | None, folder: Path) -> str:
+    """Relative to the page, so that folder and page can move together; empty if there is no file of its own."""
+    if path is None:
+        return ""
+    try:
+        return "/".join(quote(os.fsencode(part)) for part in Path(os.path.relpath(path, folder)).parts)
+    except ValueError:  # another drive of Windows
+        return path.as_uri()
+
+
+def _packed(probabilities: list[float]) -> str:
+    """Millionths as little-endian uint32, base64: exact, and small for a million images."""
+    return base64.b64encode((np.array(probabilities) * 1e6).round().astype("<u4").tobytes()).decode()
+
+
+def _json(data: dict) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _blocks(shown: Sequence[Judged], stores: Stores) -> Iterator[str]:
+    """Blocks of lines "thumbnail heat map", both base64."""
+    for start in range(0, len(shown), BLOCK):
+        records = (stores.find(row.item, (*STAMP, "thumbnail", "heatmap")) for row in shown[start : start + BLOCK])
+        lines = (f"{_base64(one.thumbnail)} {_base64(one.heatmap)}" for one in records)
+        yield f'<script type="text/plain" id="pictures-{start // BLOCK}">{chr(10).join(lines)}</script>\n'
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,146 @@
+"""Fast scoring of many images: decoding, the network and writing overlap, and memory stays flat.
+
+    scorer = load_predictor("runs/demo/best.pt")
+    probabilities = scorer.probabilities(images)  # (N,) of images (H, W, 3) uint8
+
+A batch always has the same number of rows, the last one filled up with zeros: an image then gets the same
+probability, bit for bit, whether a run was interrupted or not and however many processes shared it.
+"""
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from artifact_detection.engine import autocast, pick_device, pick_precision
+from artifact_detection.images import DecodedImage, ImageError, decode_file
+from artifact_detection.models import Detector, load_checkpoint
+from artifact_detection.transforms import Preprocessing, evaluation_transform
+
+BATCH = 16
+AHEAD = 3  # batches that are decoded in advance
+LARGE = 4_500_000  # pixels: larger images are decoded one at a time, so that memory stays flat
+DIGITS = 6  # of a probability; the arithmetic has no more
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+_one_large_image = threading.Lock()
+
+
+class Engine(Protocol):
+    """Something that runs the network: (B, 3, S, S) uint8 -> (B,) float32 logits. `name` says how."""
+
+    name: str
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray: ...
+
+
+class TorchEngine:
+    """PyTorch as it comes, channels_last, in the hardware's best precision."""
+
+    def __init__(self, model: Detector, device: torch.device, dtype: torch.dtype):
+        self.device, self.dtype = device, dtype
+        self.model = model.to(device, memory_format=torch.channels_last).eval()
+        self.name = f"torch-{device.type}-{str(dtype).removeprefix('torch.')}"
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        if self.device.type == "cuda":
+            images = images.pin_memory()
+        with autocast(self.device, self.dtype):
+            logits = self.model(images.to(self.device, non_blocking=True))
+        return logits.float().cpu().numpy()
+
+
+class Scorer:
+    """A checkpoint, ready to score. engine may be replaced by a faster one that agrees with it."""
+
+    def __init__(self, model: Detector, checkpoint: dict, model_id: str, engine: Engine, batch: int = BATCH):
+        self.model, self.checkpoint, self.model_id = model, checkpoint, model_id
+        self.engine, self.batch = engine, batch
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.model.preprocessing
+
+    def score_batch(self, images: Sequence[torch.Tensor]) -> np.ndarray:
+        """Probabilities (n,) of n <= `batch` preprocessed images (3, S, S) uint8, rounded to DIGITS."""
+        logits = self.engine(self.fill_up(images))[: len(images)]
+        return expit(logits.astype(np.float64) / self.checkpoint["temperature"]).round(DIGITS)
+
+    def fill_up(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(batch, 3, S, S) uint8: the images, and zeros for the rest."""
+        size = self.preprocessing.size
+        batch = torch.zeros((self.batch, 3, size, size), dtype=torch.uint8)
+        torch.stack(list(images), out=batch[: len(images)])
+        return batch
+
+    def score(self, images: Iterable[torch.Tensor]) -> np.ndarray:
+        """Probabilities (N,) of any number of preprocessed images."""
+        images, scores = iter(images), [np.empty(0)]
+        while part := list(islice(images, self.batch)):
+            scores.append(self.score_batch(part))
+        return np.concatenate(scores)
+
+    def probabilities(self, images: Iterable[np.ndarray]) -> np.ndarray:
+        """P(artifacts), (N,) float64, of images (H, W, 3) uint8 RGB of any size."""
+        return self.score(evaluation_transform(image, self.preprocessing) for image in images)
+
+
+def load_predictor(path: str | Path, device: str = "auto", precision: str = "auto", batch: int = BATCH) -> Scorer:
+    """The scorer of a checkpoint. Runs no code from the file; raises CheckpointError for a file it cannot trust."""
+    model, checkpoint = load_checkpoint(path)
+    chosen = pick_device(device)
+    engine = TorchEngine(model, chosen, pick_precision(precision, chosen))
+    return Scorer(model, checkpoint, model_id(path, model.arch), engine, batch)
+
+
+def model_id(path: str | Path, arch: str) -> str:
+    """Names a checkpoint by its bytes: the architecture and the first 12 hex digits of the SHA-256."""
+    with open(path, "rb") as handle:
+        return f"{arch}-{hashlib.file_digest(handle, 'sha256').hexdigest()[:12]}"
+
+
+@contextmanager
+def decoded(path: str | Path) -> Iterator[DecodedImage]:
+    """`decode_file`, with only one large image in memory at a time, until the block ends. Raises ImageError."""
+    image = _decode_if_small(path)
+    with nullcontext() if image else _one_large_image:
+        yield image or decode_file(path)
+
+
+def _decode_if_small(path: str | Path) -> DecodedImage | None:
+    try:
+        return decode_file(path, LARGE)
+    except ImageError as error:
+        if error.kind != "too large":
+            raise
+    return None
+
+
+def prepared_batches(
+    prepare: Callable[[Item], Result], batches: Iterable[Sequence[Item]], threads: int
+) -> Iterator[list[Result]]:
+    """`prepare` every item in threads, AHEAD batches in advance; yield the results batch by batch, in order."""
+    batches, waiting = iter(batches), deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+
+        def submit(count: int) -> None:
+            waiting.extend([pool.submit(prepare, item) for item in batch] for batch in islice(batches, count))
+
+        try:
+            submit(AHEAD)
+            while waiting:
+                results = [future.result() for future in waiting.popleft()]
+                submit(1)
+                yield results
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

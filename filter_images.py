@@ -1,0 +1,252 @@
+"""Find the clean part of a generated dataset: keep, review or reject every image, with evidence and a way back.
+
+    python filter_images.py images/ --model runs/demo/best.pt                  # only report: filtered/report.html
+    python filter_images.py images/ --model runs/demo/best.pt --action copy    # and sort copies of the images
+    python filter_images.py images/ --model runs/demo/best.pt --decisions decisions.csv --action move
+    python filter_images.py --undo
+
+INPUT: folders (with everything below), images, .tar shards, lists of paths (.txt, one a line), or - for paths on
+standard input. filtered/ gets scores.csv (every image, or why it could not be used), report.html (the review page)
+and summary.json. The run can be killed at any point: run it again and it ends as if it had not been. Share it among
+processes with `torchrun --nproc-per-node=N filter_images.py ...`; --out must be a folder that all of them see.
+
+Exit codes: 0 done; 1 done, but some files could not be used or placed (listed); 2 wrong usage, or nothing usable.
+"""
+
+import argparse
+import os
+import sqlite3
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+from artifact_detection import engine, int8
+from artifact_detection.files import FolderBusyError, exclusive_lock, remove_leftovers
+from artifact_detection.filtering import actions, policy, stages, summary
+from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
+from artifact_detection.filtering.processes import Crew, join_crew
+from artifact_detection.filtering.results import Judged, judge_all, write_scores
+from artifact_detection.filtering.store import Store, Stores, database
+from artifact_detection.models import CheckpointError
+from artifact_detection.report import write_report
+from artifact_detection.scoring import BATCH, Scorer, load_predictor
+
+WORK = ".work"  # below the output folder: what is known so far
+ITEMS = "items.csv"
+WORTH_INT8 = 2_000  # images: fewer are scored before the fast network is ready
+EXPECTED_ERRORS = (
+    actions.ActionError, policy.PolicyError, CheckpointError, FolderBusyError, InputError,
+)  # fmt: skip
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("inputs", nargs="*", metavar="INPUT")
+    parser.add_argument("--model", type=Path, help="best.pt of a run")
+    parser.add_argument("--out", type=Path, default=Path("filtered"), help="(default: %(default)s)")
+    parser.add_argument("--action", choices=actions.ACTIONS, default="report", help="(default: %(default)s)")
+    parser.add_argument("--undo", action="store_true", help="put moved images back, remove copies and links")
+    bands = parser.add_argument_group("bands")
+    bands.add_argument(
+        "--max-clean-loss", type=float, default=0.1, metavar="SHARE",
+        help="largest certified share of clean images among the rejected (default: %(default)s)",
+    )  # fmt: skip
+    bands.add_argument(
+        "--max-artifacts-left", type=float, default=0.02, metavar="SHARE",
+        help="largest certified share of artifacts among the kept (default: %(default)s)",
+    )  # fmt: skip
+    bands.add_argument(
+        "--threshold", type=float, nargs="+", metavar="P",
+        help="reject from P on; or two: keep below the first, reject from the second on; without a promise",
+    )  # fmt: skip
+    bands.add_argument(
+        "--stability", type=float, nargs="?", const=0.15, metavar="MARGIN",
+        help="re-encode images within MARGIN of a threshold; those whose band changes go to review (default: 0.15)",
+    )  # fmt: skip
+    bands.add_argument("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
+    page = parser.add_argument_group("review page")
+    page.add_argument("--gallery", type=int, default=10_000, metavar="N", help="images shown (default: %(default)s)")
+    page.add_argument("--heatmaps", type=int, default=200, metavar="N", help="heat maps drawn (default: %(default)s)")
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    machine.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    machine.add_argument(
+        "--batch", type=int, default=BATCH, metavar="N", help="images at a time (default: %(default)s)"
+    )
+    machine.add_argument(
+        "--engine", choices=("auto", "torch", "int8"), default="auto",
+        help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if not options.undo and not (options.inputs and options.model):
+        parser.error("INPUT and --model are needed (or --undo)")
+    if not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)):
+        parser.error("--max-clean-loss and --max-artifacts-left are shares between 0 and 1")
+    options.out = options.out.resolve()
+    return options
+
+
+def run(options: argparse.Namespace, crew: Crew) -> int:
+    work = options.out / WORK
+    if crew.leads:
+        work.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(options.out) if crew.leads else nullcontext():
+        scorer = load_predictor(options.model, options.device, options.precision, options.batch)
+        rules = choose_policy(options, scorer.checkpoint)
+        found = gather(options) if crew.leads else None
+        crew.wait()
+        items = read_items(work / ITEMS)
+        choose_engine(options, crew, scorer, items)
+        judged = look(options, crew, scorer, rules, items)
+        if not crew.leads:
+            return 0
+        return finish(options, scorer, rules, found, judged)
+
+
+def choose_policy(options: argparse.Namespace, checkpoint: dict) -> policy.Policy:
+    decisions = policy.read_decisions(options.decisions) if options.decisions else {}
+    if options.threshold:
+        return policy.Policy(policy.manual_bands(options.threshold), False, decisions)
+    bands = policy.certified_bands(checkpoint, options.max_clean_loss, options.max_artifacts_left)
+    return policy.Policy(bands, True, decisions)
+
+
+def gather(options: argparse.Namespace) -> Inputs:
+    """Find the images and write down which they are, in the order of the run that this one may go on with."""
+    work = options.out / WORK
+    remove_leftovers([options.out, work, *placed_folders(options.out)])
+    found = Inputs.scan(options.inputs, options.out)
+    actions.refuse(options.action, found.items)
+    found.items = in_earlier_order(found.items, read_items(work / ITEMS), set(actions.places(options.out)))
+    if not found.items:
+        raise InputError(f"no image in {', '.join(options.inputs)}")
+    write_items(work / ITEMS, found.items)
+    return found
+
+
+def placed_folders(folder: Path) -> set[Path]:
+    """Where a run that was killed may have left an unfinished file."""
+    rows = actions.read_placements(folder)
+    return {path.parent for row in rows for path in (folder / row.destination, Path(row.source))}
+
+
+def choose_engine(options: argparse.Namespace, crew: Crew, scorer: Scorer, items: list[Item]) -> None:
+    """Give the scorer the int8 network if it is wanted, can be had, and agrees with the original on these images."""
+    scorer.batch = min(scorer.batch, len(items))
+    on_cpu = engine.pick_device(options.device).type == "cpu"
+    wanted = options.engine == "int8" or (options.engine == "auto" and len(items) >= WORTH_INT8)
+    if not (wanted and on_cpu and int8.available()):
+        if options.engine == "int8":
+            raise actions.ActionError("--engine int8 needs a CPU, and: pip install openvino nncf")
+        return
+    network = options.out / WORK / f"{scorer.model_id}-{scorer.batch}-int8.xml"
+    verdict = network.with_suffix(".json")
+    if crew.leads and not verdict.exists():
+        stages.make_int8(scorer, items, network, verdict, os.cpu_count() or 1)
+    crew.wait()
+    agreement = int8.read_agreement(verdict)
+    if crew.leads:
+        print(agreement.sentence(), file=sys.stderr)
+    if agreement.accepted:
+        scorer.engine = int8.Int8Engine(network)
+
+
+def store_key(scorer: Scorer) -> str:
+    """Scores of another model, or of other arithmetic, lie elsewhere."""
+    return f"{scorer.model_id}-{scorer.engine.name}"
+
+
+def look(
+    options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
+) -> list[Judged]:
+    """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
+    work, key, threads = options.out / WORK, store_key(scorer), os.cpu_count() or 1
+    with Store(database(work, key, crew.rank)) as own:
+        with Stores(work, key) as stores:
+            batches = stages.pending_batches(items, stores, scorer.batch)
+        crew.wait()
+        stages.score_batches(scorer, batches[crew.rank :: crew.world], own, options.gallery > 0, threads)
+    crew.wait()
+    with Stores(work, key) as stores:
+        if options.stability is not None:
+            todo = stages.borderline(judge_all(items, stores, rules), rules, options.stability)
+            stages.rescore(scorer, stages.share(todo, stores, crew), stores, threads)
+            crew.wait()
+        if options.gallery and options.heatmaps:
+            todo = stages.most_doubtful(judge_all(items, stores, rules), options.heatmaps)
+            stages.add_heatmaps(scorer, stages.share(todo, stores, crew), stores, threads)
+            crew.wait()
+        return judge_all(items, stores, rules) if crew.leads else []
+
+
+def finish(
+    options: argparse.Namespace, scorer: Scorer, rules: policy.Policy, found: Inputs, judged: list[Judged]
+) -> int:
+    """Write the results, do what was asked with the images, say how it went; return the exit code."""
+    write_scores(options.out, judged, scorer.model_id)
+    problems = []
+    if options.action == "list":
+        actions.write_lists(judged, options.out)
+    elif options.action != "report":
+        problems = actions.place(judged, options.out, options.action, scorer.model_id)
+    facts = summary.summarize(judged, found, rules, scorer, problems)
+    summary.write(options.out, facts)
+    if options.gallery:
+        show(options, scorer, rules, judged, facts)
+    print(facts.text(options.out))
+    unusable = facts.bands["error"]
+    if unusable == len(judged):
+        return 2
+    return int(bool(unusable or problems))
+
+
+def show(
+    options: argparse.Namespace, scorer: Scorer, rules: policy.Policy, judged: list[Judged], facts: summary.Summary
+) -> None:
+    """Write the review page."""
+    with Stores(options.out / WORK, store_key(scorer)) as stores:
+        write_report(
+            options.out,
+            judged,
+            stores,
+            rules,
+            lines=facts.lines(),
+            comparisons=facts.comparisons,
+            places=actions.places(options.out),
+            model=scorer.model_id,
+            limit=options.gallery,
+        )
+
+
+def undo(options: argparse.Namespace) -> int:
+    if not options.out.is_dir():
+        raise actions.ActionError(f"nothing to undo: no folder {options.out}")
+    with exclusive_lock(options.out):
+        remove_leftovers(placed_folders(options.out))
+        done, left = actions.undo(options.out)
+    print(f"put back {done} images" + "".join(f"\n  {line}" for line in left))
+    return int(bool(left))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
+    try:
+        if options.undo:
+            return undo(options)
+        with join_crew() as crew:
+            return run(options, crew)
+    except EXPECTED_ERRORS as error:
+        print(f"filter_images: {error}", file=sys.stderr)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"filter_images: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
+    except sqlite3.Error as error:
+        print(f"filter_images: {options.out / WORK}: {error}. No file is lost; run it again", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,564 @@
+"""filter_images.py from the outside: files in, scores, sorted images and a way back."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import filter_images
+from artifact_detection.files import exclusive_lock
+from artifact_detection.models import build_model, make_checkpoint
+from artifact_detection.transforms import Preprocessing, evaluation_transform
+
+ROOT = Path(filter_images.__file__).resolve().parent
+THRESHOLDS = ["--threshold", "0.4", "0.6"]
+
+
+def portrait(seed: int, size: int = 40) -> np.ndarray:
+    """(size, size, 3) uint8: soft colours that differ from seed to seed."""
+    colours = np.random.default_rng(seed).integers(256, size=(3, 3, 3)).astype(np.uint8)
+    return cv2.resize(colours, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def write_image(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, portrait(seed))[1].tobytes())
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A small random network whose probabilities spread from 0 to 1, with made-up validation scores."""
+    torch.manual_seed(0)
+    network = build_model("mobilenet_v3_small", "none", Preprocessing(32)).train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            layer.momentum = 0.5
+    images = torch.stack([evaluation_transform(portrait(seed), network.preprocessing) for seed in range(40)])
+    with torch.no_grad():
+        for _ in range(12):
+            network(images)
+        logits = network.eval()(images)
+        network.head[-2].bias -= logits.median()
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0.0, 1.0], [900, 300])
+    scores = np.where(targets == 1, rng.beta(8, 1, 1200), rng.beta(1, 8, 1200))
+    path = tmp_path_factory.mktemp("model") / "best.pt"
+    checkpoint = make_checkpoint(
+        network,
+        temperature=float(logits.std() / 3),
+        validation_targets=torch.tensor(targets, dtype=torch.float32),
+        validation_probabilities=torch.tensor(scores, dtype=torch.float32),
+    )
+    torch.save(checkpoint, path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """Twenty images in two folders, and three files that are none."""
+    folder = tmp_path / "images"
+    for n in range(20):
+        write_image(folder / ("" if n % 2 else "deep") / f"{n:02d}.png", n)
+    (folder / "empty.png").touch()
+    (folder / "half.png").write_bytes((folder / "01.png").read_bytes()[:-60])
+    (folder / "caption.txt").write_text("a person")
+    return folder
+
+
+def run(*arguments: object, model: Path | None = None, out: Path | None = None) -> int:
+    extra = (["--model", model] if model else []) + (["--out", out] if out else [])
+    return filter_images.main([str(argument) for argument in (*arguments, *extra)])
+
+
+def read_scores(out: Path) -> dict[str, dict[str, str]]:
+    with open(out / "scores.csv", encoding="utf-8", newline="") as handle:
+        return {row["path"]: row for row in csv.DictReader(handle)}
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every visible file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file() and ".work" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+# ---- scores and report
+
+
+def test_report_names_every_image_and_touches_none(images, model, tmp_path, capsys):
+    before, out = snapshot(images), tmp_path / "out"
+    assert run(images, *THRESHOLDS, model=model, out=out) == 1
+    assert snapshot(images) == before
+    assert set(snapshot(out)) == {"scores.csv", "summary.json", "report.html"}
+    rows = read_scores(out)
+    assert len(rows) == 22
+    assert rows[f"{images}/empty.png"]["error"] == "empty: 0 bytes"
+    assert rows[f"{images}/half.png"]["error"] and rows[f"{images}/half.png"]["sha256"]
+    usable = [row for row in rows.values() if not row["error"]]
+    assert {row["band"] for row in usable} == {"keep", "review", "reject"}
+    for row in usable:
+        p = float(row["probability"])
+        assert row["band"] == ("keep" if p < 0.4 else "reject" if p >= 0.6 else "review")
+        assert row["model"].startswith("mobilenet_v3_small-") and len(row["sha256"]) == 64
+    text = capsys.readouterr().out
+    assert "22 images" in text and "empty.png" in text and ".txt 1" in text
+
+
+def test_certified_bands_come_from_the_checkpoint(images, model, tmp_path, capsys):
+    assert run(images, "--max-artifacts-left", "0.05", model=model, out=tmp_path / "out") == 1
+    text = capsys.readouterr().out
+    assert "of what is kept automatically at most 0.05 is an artifact, with 95% confidence" in text
+    assert "estimated:" in text and "artifacts left among the kept" in text
+
+
+def test_promises_that_validation_cannot_support_are_refused(images, model, tmp_path, capsys):
+    assert run(images, "--max-artifacts-left", "0.0001", model=model, out=tmp_path / "out") == 1
+    assert "not certifiable with 900 clean images" in capsys.readouterr().out
+    assert "keep" not in {row["band"] for row in read_scores(tmp_path / "out").values()}
+
+
+def test_checkpoint_without_validation_scores(images, model, tmp_path, capsys):
+    checkpoint = torch.load(model, weights_only=True)
+    del checkpoint["validation_targets"]
+    torch.save(checkpoint, tmp_path / "old.pt")
+    assert run(images, model=tmp_path / "old.pt", out=tmp_path / "out") == 2
+    assert "holds no validation scores" in capsys.readouterr().err
+    assert run(images, *THRESHOLDS, model=tmp_path / "old.pt", out=tmp_path / "out") == 1
+
+
+def test_a_checkpoint_with_code_in_it_is_refused(images, tmp_path, capsys):
+    class Harmful:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "harmed",))
+
+    torch.save({"model": Harmful()}, tmp_path / "bad.pt")
+    assert run(images, model=tmp_path / "bad.pt", out=tmp_path / "out") == 2
+    assert not (tmp_path / "harmed").exists()
+    assert "refused" in capsys.readouterr().err
+
+
+# ---- inputs
+
+
+def test_no_images_is_wrong_usage(model, tmp_path, capsys):
+    (tmp_path / "nothing").mkdir()
+    assert run(tmp_path / "nothing", *THRESHOLDS, model=model, out=tmp_path / "out") == 2
+    assert "no image in" in capsys.readouterr().err
+
+
+def test_missing_input_is_wrong_usage(model, tmp_path, capsys):
+    assert run(tmp_path / "absent", *THRESHOLDS, model=model, out=tmp_path / "out") == 2
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_one_image(model, tmp_path):
+    path = write_image(tmp_path / "one.png", 3)
+    assert run(path, *THRESHOLDS, model=model, out=tmp_path / "out") == 0
+    assert list(read_scores(tmp_path / "out")) == [str(path)]
+
+
+def test_only_unusable_files(model, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    assert run(tmp_path / "bad.png", *THRESHOLDS, model=model, out=tmp_path / "out") == 2
+    assert read_scores(tmp_path / "out")[f"{tmp_path}/bad.png"]["error"].startswith("not an image")
+
+
+def test_all_rejected(images, model, tmp_path):
+    run(images, "--threshold", "0", "--action", "copy", model=model, out=tmp_path / "out")
+    assert len([path for path in snapshot(tmp_path / "out") if path.startswith("rejected/")]) == 20
+
+
+def test_a_path_given_twice_is_one_row(images, model, tmp_path, capsys):
+    run(images, images / "01.png", images, *THRESHOLDS, model=model, out=tmp_path / "out")
+    assert len(read_scores(tmp_path / "out")) == 22
+    assert "counted once: 23" in capsys.readouterr().out
+
+
+def test_lists_and_standard_input(images, model, tmp_path, monkeypatch):
+    paths = [images / "01.png", images / "absent.png", images / "deep/02.png"]
+    text = "\n".join(map(str, paths)) + "\n\n"
+    (tmp_path / "list.txt").write_text(text)
+    assert run(tmp_path / "list.txt", *THRESHOLDS, model=model, out=tmp_path / "a") == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert run("-", *THRESHOLDS, model=model, out=tmp_path / "b") == 1
+    assert list(read_scores(tmp_path / "a")) == [str(path) for path in paths]
+    assert read_scores(tmp_path / "a") == read_scores(tmp_path / "b")
+    assert "No such file" in read_scores(tmp_path / "a")[str(paths[1])]["error"]
+
+
+def test_output_inside_the_input_is_not_an_input(images, model):
+    for _ in range(2):
+        assert run(images, *THRESHOLDS, "--action", "copy", model=model, out=images / "filtered") == 1
+        assert len(read_scores(images / "filtered")) == 22
+
+
+def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def make_shard(path: Path, images: Path) -> Path:
+    """A webdataset shard with a sidecar, a hostile name, a nested tar, a link and a compressed tar."""
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as archive:
+        add_member(archive, "deep.png", (images / "05.png").read_bytes())
+    with tarfile.open(path, "w") as archive:
+        add_member(archive, "0001.png", (images / "01.png").read_bytes())
+        add_member(archive, "0001.json", b"{}")
+        add_member(archive, "../../escape.png", (images / "03.png").read_bytes())
+        add_member(archive, "inner.tar", inner.getvalue())
+        link = tarfile.TarInfo("link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        add_member(archive, "packed.tar.gz", b"x")
+        add_member(archive, "last.png", (images / "07.png").read_bytes())
+    return path
+
+
+def test_tar_shards_score_like_files(images, model, tmp_path):
+    shard = make_shard(tmp_path / "shard.tar", images)
+    assert run(shard, *THRESHOLDS, model=model, out=tmp_path / "a") == 1
+    run(images, *THRESHOLDS, model=model, out=tmp_path / "b")
+    rows, files = read_scores(tmp_path / "a"), read_scores(tmp_path / "b")
+    same = {"0001.png": "01.png", "../../escape.png": "03.png", "inner.tar/deep.png": "05.png", "last.png": "07.png"}
+    for member, name in same.items():
+        row, file = rows[f"{shard}::{member}"], files[f"{images}/{name}"]
+        assert (row["sha256"], row["band"]) == (file["sha256"], file["band"])
+        assert float(row["probability"]) == pytest.approx(float(file["probability"]), abs=1e-5)
+    assert "not a regular file" in rows[f"{shard}::link.png"]["error"]
+    assert "compressed" in rows[f"{shard}::packed.tar.gz"]["error"]
+    assert len(rows) == 6
+
+
+def test_tar_members_are_extracted_inside_the_output_and_undone(images, model, tmp_path):
+    shard, out = make_shard(tmp_path / "shard.tar", images), tmp_path / "out"
+    run(shard, *THRESHOLDS, "--action", "copy", model=model, out=out)
+    copies = {path: data for path, data in snapshot(out).items() if path.endswith(".png")}
+    assert {path.split("/", 1)[1] for path in copies} == {
+        "shard/0001.png", "shard/escape.png", "shard/inner.tar/deep.png", "shard/last.png"
+    }  # fmt: skip
+    assert not list(tmp_path.glob("escape*"))
+    assert run("--undo", out=out) == 0
+    assert not any(path.endswith(".png") for path in snapshot(out))
+
+
+def test_shards_cannot_be_moved(images, model, tmp_path, capsys):
+    shard = make_shard(tmp_path / "shard.tar", images)
+    assert run(shard, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 2
+    assert "use copy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar at all" * 100], ids=["empty", "damaged"])
+def test_damaged_shards_are_rows(images, model, tmp_path, content):
+    (images / "bad.tar").write_bytes(content)
+    assert run(images, *THRESHOLDS, model=model, out=tmp_path / "out") == 1
+    assert "damaged tar" in read_scores(tmp_path / "out")[f"{images}/bad.tar"]["error"]
+
+
+# ---- hostile and changing files
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot exist on Windows")
+def test_hostile_names_and_files(model, tmp_path):
+    folder = tmp_path / "images"
+    names = ["<img src=x onerror=alert(1)>.png", "new\nline.png", "=cmd|' '!A0.png", "'; DROP TABLE records;--.png"]
+    for n, name in enumerate(names):
+        write_image(folder / name, n)
+    os.rename(write_image(folder / "odd.png", 9), os.fsencode(folder) + b"/bad\xff.png")
+    os.mkfifo(folder / "pipe.png")
+    os.symlink("loop.png", folder / "loop.png")
+    os.symlink(folder, folder / "again")
+    out = tmp_path / "out"
+    assert run(folder, *THRESHOLDS, "--action", "move", model=model, out=out) == 1
+    rows = read_scores(out)
+    assert len(rows) == 8
+    assert {Path(path).name for path, row in rows.items() if not row["error"]} == {*names, "bad\\udcff.png"}
+    placed = {path.split("/", 1)[1] for path in snapshot(out) if path.endswith(".png")}
+    assert placed == set(names)  # the name that is no UTF-8 stays, and is reported
+    assert run("--undo", out=out) == 0
+    assert {name for name in os.listdir(folder) if name in names} == set(names)
+
+
+def test_file_that_vanishes_or_changes_meanwhile(images, model, tmp_path, monkeypatch):
+    gather = filter_images.gather
+
+    def meddle(options):
+        found = gather(options)
+        (images / "01.png").unlink()
+        write_image(images / "03.png", 99)
+        return found
+
+    monkeypatch.setattr(filter_images, "gather", meddle)
+    assert run(images, *THRESHOLDS, model=model, out=tmp_path / "out") == 1
+    rows = read_scores(tmp_path / "out")
+    assert rows[f"{images}/01.png"]["error"].startswith("vanished")
+    assert rows[f"{images}/03.png"]["error"].startswith("changed")
+    monkeypatch.undo()
+    assert run(images, *THRESHOLDS, model=model, out=tmp_path / "out") == 1
+    rows = read_scores(tmp_path / "out")
+    assert f"{images}/01.png" not in rows and not rows[f"{images}/03.png"]["error"]
+
+
+# ---- actions
+
+
+@pytest.mark.parametrize("action", ["copy", "move", "link"])
+def test_actions_sort_and_undo(images, model, tmp_path, action):
+    before, out = snapshot(images), tmp_path / "out"
+    assert run(images, *THRESHOLDS, "--action", action, model=model, out=out) == 1
+    rows, after = read_scores(out), snapshot(out)
+    folders = {"keep": "kept", "review": "review", "reject": "rejected"}
+    for path, row in rows.items():
+        if not row["error"]:
+            name = Path(path).relative_to(images).as_posix()
+            assert after[f"{folders[row['band']]}/{name}"] == before[name]
+    assert len(snapshot(images)) == (3 if action == "move" else 23)
+    with open(out / "manifest.csv", newline="") as handle:
+        manifest = list(csv.DictReader(handle))
+    assert len(manifest) == 20 and {row["mode"] for row in manifest} == {action}
+    assert all(row["sha256"] and row["probability"] and row["threshold"] and row["reason"] for row in manifest)
+    assert run("--undo", out=out) == 0
+    assert snapshot(images) == before
+    assert set(snapshot(out)) == {"scores.csv", "summary.json", "report.html"}
+
+
+def test_list_writes_paths(images, model, tmp_path):
+    out = tmp_path / "out"
+    run(images, *THRESHOLDS, "--action", "list", model=model, out=out)
+    listed = {name: (out / f"{name}.txt").read_text().splitlines() for name in ("kept", "review", "rejected")}
+    bands = {"kept": "keep", "review": "review", "rejected": "reject"}
+    for name, paths in listed.items():
+        assert paths == [path for path, row in read_scores(out).items() if row["band"] == bands[name]]
+
+
+def test_same_names_from_two_folders_both_arrive(model, tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        write_image(folder / "same.png", 1)
+    assert run(*folders, "--threshold", "0", "--action", "copy", model=model, out=tmp_path / "out") == 0
+    placed = {path for path in snapshot(tmp_path / "out") if path.endswith(".png")}
+    assert placed == {"rejected/same.png", "rejected/2-same.png"}
+
+
+def test_running_again_after_a_move_changes_nothing(images, model, tmp_path):
+    arguments, out = (images, *THRESHOLDS, "--action", "move"), tmp_path / "out"
+    run(*arguments, model=model, out=out)
+    before = snapshot(out)
+    assert run(*arguments, model=model, out=out) == 1
+    assert snapshot(out) == before
+
+
+def test_new_images_join_an_earlier_move(images, model, tmp_path):
+    arguments, out = (images, *THRESHOLDS, "--action", "move"), tmp_path / "out"
+    run(*arguments, model=model, out=out)
+    write_image(images / "new.png", 77)
+    run(*arguments, model=model, out=out)
+    assert len(read_scores(out)) == 23
+    assert not (images / "new.png").exists()
+    assert run("--undo", out=out) == 0
+    assert len(snapshot(images)) == 24
+
+
+def test_decisions_move_images_to_their_new_place(images, model, tmp_path):
+    arguments, out = (images, *THRESHOLDS, "--action", "move"), tmp_path / "out"
+    run(*arguments, model=model, out=out)
+    row = next(row for row in read_scores(out).values() if row["band"] == "reject")
+    other = next(row for row in read_scores(out).values() if row["band"] == "review")
+    decisions = f"path,sha256,decision\n{row['path']},{row['sha256']},keep\n{other['path']},{'0' * 64},keep\n"
+    (tmp_path / "decisions.csv").write_text(decisions)
+    assert run(*arguments, "--decisions", tmp_path / "decisions.csv", model=model, out=out) == 1
+    rows = read_scores(out)
+    assert (rows[row["path"]]["band"], rows[row["path"]]["reason"]) == ("keep", "decided by a person")
+    assert rows[other["path"]]["band"] == "review"  # decided on other bytes
+    name = Path(row["path"]).relative_to(images).as_posix()
+    assert f"kept/{name}" in snapshot(out) and f"rejected/{name}" not in snapshot(out)
+    assert run("--undo", out=out) == 0
+    assert len(snapshot(images)) == 23
+
+
+def test_wrong_decisions_are_refused(images, model, tmp_path, capsys):
+    (tmp_path / "decisions.csv").write_text("path,sha256,decision\na,b,burn\n")
+    arguments = (images, *THRESHOLDS, "--decisions", tmp_path / "decisions.csv")
+    assert run(*arguments, model=model, out=tmp_path / "out") == 2
+    assert "burn" in capsys.readouterr().err
+
+
+def test_a_file_that_changed_after_scoring_is_not_moved(images, model, tmp_path, monkeypatch, capsys):
+    place = filter_images.actions.place
+
+    def meddle(*arguments):
+        write_image(images / "01.png", 99)
+        return place(*arguments)
+
+    monkeypatch.setattr(filter_images.actions, "place", meddle)
+    assert run(images, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 1
+    assert "01.png: not placed" in capsys.readouterr().out
+    assert (images / "01.png").exists()
+
+
+def test_a_damaged_manifest_cannot_lead_out_of_the_folder(images, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(images, *THRESHOLDS, "--action", "copy", model=model, out=out)
+    text = (out / "manifest.csv").read_text()
+    (out / "manifest.csv").write_text(text.replace("kept/", "kept/../../"))
+    assert run("--undo", out=out) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_undo_of_nothing(tmp_path, capsys):
+    assert run("--undo", out=tmp_path) == 2
+    assert "nothing to undo" in capsys.readouterr().err
+
+
+# ---- stability, locks, full disks
+
+
+def test_stability_sends_flips_to_review(images, model, tmp_path):
+    def count(out):
+        return sum("flips" in row["reason"] for row in read_scores(out).values())
+
+    run(images, "--threshold", "0.5", model=model, out=tmp_path / "a")
+    run(images, "--threshold", "0.5", "--stability", "0.5", model=model, out=tmp_path / "b")
+    assert count(tmp_path / "a") == 0 and count(tmp_path / "b") > 0
+    for path, row in read_scores(tmp_path / "b").items():
+        stable = row["band"] if "flips" not in row["reason"] else "review"
+        assert row["band"] == stable
+        assert row["probability"] == read_scores(tmp_path / "a")[path]["probability"]
+
+
+def test_two_runs_into_one_output_refuse_each_other(images, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    with exclusive_lock(out):
+        assert run(images, *THRESHOLDS, model=model, out=out) == 2
+        assert run("--undo", out=out) == 2
+    assert "another run is at work" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["add", "write_table"])
+def test_a_full_disk_is_one_clear_line(images, model, tmp_path, monkeypatch, capsys, what):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    owner = {"add": filter_images.Store, "write_table": filter_images.actions}[what]
+    monkeypatch.setattr(owner, what, full)
+    assert run(images, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 2
+    assert "No space left on device" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run(images, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 1
+    assert len(snapshot(images)) == 3
+
+
+def test_output_that_cannot_be_made_is_one_clear_line(images, model, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert run(images, *THRESHOLDS, model=model, out=tmp_path / "file" / "out") == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+# ---- killed and shared runs, in processes of their own
+
+KILLER = """
+import os, random, signal, sys, time, torch
+sys.path.insert(0, sys.argv[1])
+import filter_images
+torch.set_num_threads(1)
+def start():
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os._exit(filter_images.main(sys.argv[3:]))
+    return child
+chance, longest, kills = random.Random(0), float(sys.argv[2]), 0
+for _ in range(30):
+    child = start()
+    time.sleep(chance.uniform(0, longest))
+    os.kill(child, signal.SIGKILL)
+    kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+print(kills)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_thirty_times_ends_as_if_it_had_not_been(images, model, tmp_path):
+    out, kept = tmp_path / "out", tmp_path / "before"
+    shutil.copytree(images, kept)
+    arguments = [str(images), "--model", str(model), "--out", str(out), *THRESHOLDS, "--stability", "0.2"]
+    arguments += ["--action", "move", "--heatmaps", "5", "--device", "cpu"]
+    filter_images.main(arguments)
+    expected = snapshot(out), snapshot(images)
+    shutil.rmtree(out)
+    shutil.rmtree(images)
+    shutil.copytree(kept, images)
+    command = [sys.executable, "-c", KILLER, str(ROOT), "0.5", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 1, done.stderr
+    assert int(done.stdout) >= 10, "most runs ended before they were killed"
+    assert (snapshot(out), snapshot(images)) == expected
+    assert not list(tmp_path.rglob(".unfinished-*"))
+
+
+def test_two_processes_equal_one(images, model, tmp_path):
+    arguments = [
+        str(images),
+        "--model",
+        str(model),
+        *THRESHOLDS,
+        "--stability",
+        "0.2",
+        "--device",
+        "cpu",
+        "--batch",
+        "4",
+    ]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    command = [*launch, str(ROOT / "filter_images.py"), *arguments, "--out", str(tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
+    assert "22 images" in done.stdout, done.stderr
+    filter_images.main([*arguments, "--out", str(tmp_path / "one")])
+    assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
+    assert len(list((tmp_path / "two/.work").glob("*.sqlite"))) == 2
+
+
+def test_summary_is_plain_json(images, model, tmp_path):
+    run(images, *THRESHOLDS, model=model, out=tmp_path / "out")
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert sum(summary["bands"].values()) == summary["images"] == 22
+    assert summary["bands"]["error"] == len(summary["errors"]) == 2
+
+
+def test_int8_without_its_packages_says_what_to_install(images, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(filter_images.int8, "available", lambda: False)
+    assert run(images, *THRESHOLDS, "--engine", "int8", "--device", "cpu", model=model, out=tmp_path / "out") == 2
+    assert "pip install openvino nncf" in capsys.readouterr().err
+
+
+def test_a_fast_network_that_disagrees_is_refused(images, model, tmp_path, monkeypatch, capsys):
+    class Wrong:
+        name = "wrong"
+
+        def __init__(self, path):
+            pass
+
+        def __call__(self, images):
+            return np.zeros(len(images), np.float32)
+
+    monkeypatch.setattr(filter_images.int8, "available", lambda: True)
+    monkeypatch.setattr(filter_images.int8, "quantise", lambda *_: None)
+    monkeypatch.setattr(filter_images.int8, "Int8Engine", Wrong)
+    run(images, *THRESHOLDS, "--engine", "int8", "--device", "cpu", model=model, out=tmp_path / "a")
+    assert "refused" in capsys.readouterr().err
+    run(images, *THRESHOLDS, "--device", "cpu", model=model, out=tmp_path / "b")
+    assert read_scores(tmp_path / "a") == read_scores(tmp_path / "b")

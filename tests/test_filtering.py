@@ -1,0 +1,209 @@
+"""The rooms of the filter one by one: estimates that cover, warnings that hold, rules, stores."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from artifact_detection.filtering.estimates import estimate
+from artifact_detection.filtering.inputs import Inputs, Item, harmless, in_earlier_order, read_items, write_items
+from artifact_detection.filtering.policy import (
+    Policy,
+    PolicyError,
+    Validation,
+    manual_bands,
+    read_decisions,
+)
+from artifact_detection.filtering.results import Judged
+from artifact_detection.filtering.shift import compare, holm, scene_groups
+from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
+from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+
+# ---- estimates
+
+
+def draw(rng, count: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
+    targets = (rng.random(count) < prevalence).astype(int)
+    return targets, np.where(targets == 1, rng.beta(4, 1.5, count), rng.beta(1.5, 4, count))
+
+
+@pytest.mark.parametrize("prevalence", [0.02, 0.1, 0.5])
+def test_intervals_cover_the_truth_at_any_prevalence(prevalence):
+    """Validation has 20 % artifacts, the user's images another share: 95 % intervals, at least 90 % of 150 draws."""
+    rng, policy = np.random.default_rng(1), Policy(manual_bands([0.3, 0.7]), False)
+    hits = np.zeros(3)
+    for _ in range(150):
+        validation = Validation(*draw(rng, 500, 0.2))
+        targets, probabilities = draw(rng, 1_000, prevalence)
+        found = estimate(validation, policy, 0.5, probabilities)
+        truth = (
+            targets.mean(),
+            ((probabilities < 0.3) & (targets == 1)).sum(),
+            ((probabilities >= 0.7) & (targets == 0)).sum(),
+        )
+        got = (found.prevalence, found.artifacts_kept, found.clean_rejected)
+        hits += [one.low <= value <= one.high for one, value in zip(got, truth, strict=True)]
+    assert (hits / 150 >= 0.9).all(), hits / 150
+
+
+def test_no_estimate_from_a_model_that_cannot_tell():
+    rng = np.random.default_rng(0)
+    validation = Validation(np.repeat([0, 1], 50), rng.random(100))
+    assert estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.random(100)) is None
+
+
+def test_no_estimate_of_nothing():
+    validation = Validation(*draw(np.random.default_rng(0), 500, 0.2))
+    assert estimate(validation, Policy(manual_bands([0.5]), False), 0.5, np.empty(0)) is None
+
+
+# ---- what filtering does to the dataset
+
+
+def judged(bands: list[str], values: np.ndarray, layouts: np.ndarray) -> list[Judged]:
+    policy = Policy(manual_bands([0.3, 0.7]), False)
+    rows, probability = [], {KEEP: 0.1, REVIEW: 0.5, REJECT: 0.9}
+    for n, band in enumerate(bands):
+        record = Record(str(n), -1, 1, 1, probability=probability[band])
+        record.measures, record.layout = values[n].astype(np.float32).tobytes(), layouts[n].tobytes()
+        rows.append(Judged(Item(str(n), str(n), str(n)), record, policy.judge(record)))
+    return rows
+
+
+def test_a_removed_kind_of_image_is_named_and_nothing_else():
+    rng = np.random.default_rng(0)
+    bands = [KEEP] * 150 + [REJECT] * 50
+    values = rng.normal(100, 10, (200, len(MEASURES)))
+    values[150:, MEASURES.index("brightness")] -= 15
+    layouts = rng.integers(100, 110, (200, 3 * LAYOUT**2)).astype(np.uint8)
+    differs = {one.name: one for one in compare(judged(bands, values, layouts)) if one.differs}
+    assert set(differs) == {"brightness"}
+    assert differs["brightness"].change > 0.2
+    assert "Kolmogorov-Smirnov" in differs["brightness"].sentence()
+
+
+def test_a_removed_scene_is_named():
+    layouts = np.repeat(np.uint8([[30], [200]]), [100, 60], axis=0) * np.ones((1, 3 * LAYOUT**2), np.uint8)
+    values = np.random.default_rng(0).normal(size=(160, len(MEASURES)))
+    bands = [KEEP] * 100 + [KEEP, REJECT, REJECT] * 20
+    scene = next(one for one in compare(judged(bands, values, layouts)) if one.name == "scene group")
+    assert scene.differs and scene.before == pytest.approx([100 / 160, 60 / 160])
+    assert scene.after == pytest.approx([100 / 120, 20 / 120])
+
+
+def test_false_alarms_stay_rare():
+    """Kept at random: any warning at all in at most 10 % of 60 draws (nominal 5 %)."""
+    rng, alarms = np.random.default_rng(5), 0
+    for _ in range(60):
+        bands = rng.choice([KEEP, REJECT], 120).tolist()
+        layouts = rng.integers(256, size=(120, 3 * LAYOUT**2)).astype(np.uint8)
+        alarms += any(one.differs for one in compare(judged(bands, rng.normal(size=(120, len(MEASURES))), layouts)))
+    assert alarms <= 6
+
+
+def test_too_few_images_are_not_compared():
+    values, layouts = np.zeros((6, len(MEASURES))), np.zeros((6, 3 * LAYOUT**2), np.uint8)
+    assert compare(judged([KEEP] * 4 + [REJECT] * 2, values, layouts)) == []
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+
+
+def test_scene_groups_put_the_largest_first():
+    layouts = np.repeat(np.uint8([[10], [250], [120]]), [5, 20, 10], axis=0) * np.ones((1, 48), np.uint8)
+    assert np.bincount(scene_groups(layouts)).tolist() == [20, 10, 5]
+
+
+# ---- rules
+
+
+def record(probability, lowest=None, highest=None) -> Record:
+    return Record("a", -1, 1, 1, sha256="s", probability=probability, lowest=lowest, highest=highest)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "one", "band"),
+    [
+        ([0.5], record(0.4999), KEEP),
+        ([0.5], record(0.5), REJECT),
+        ([0.3, 0.7], record(0.3), REVIEW),
+        ([0.7, 0.3], record(0.7), REJECT),
+        ([0.5], record(0.45, 0.4, 0.49), KEEP),
+        ([0.5], record(0.45, 0.4, 0.51), REVIEW),
+        ([0.3, 0.7], record(0.75, 0.65, 0.8), REVIEW),
+        ([0.5], record(None), ""),
+    ],
+    ids=["below", "at", "between", "any-order", "stable", "flips", "leaves-its-band", "unusable"],
+)
+def test_verdicts(thresholds, one, band):
+    assert Policy(manual_bands(thresholds), False).judge(one).band == band
+
+
+def test_decisions_hold_for_the_bytes_that_were_seen():
+    rules = Policy(manual_bands([0.5]), False, {("a", "s"): KEEP})
+    assert rules.judge(record(0.9)).band == KEEP
+    assert Policy(manual_bands([0.5]), False, {("a", "t"): KEEP}).judge(record(0.9)).band == REJECT
+
+
+@pytest.mark.parametrize("thresholds", [[1.5], [-0.1, 0.5], [0.1, 0.2, 0.3]])
+def test_impossible_thresholds(thresholds):
+    with pytest.raises(PolicyError, match="--threshold"):
+        manual_bands(thresholds)
+
+
+def test_decisions_that_are_no_such_file(tmp_path):
+    (tmp_path / "a.csv").write_text("path,label\n")
+    with pytest.raises(PolicyError, match="columns"):
+        read_decisions(tmp_path / "a.csv")
+
+
+# ---- inputs and stores
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("a/b.png", "a/b.png"), ("../../x.png", "x.png"), ("/etc/x.png", "etc/x.png"), ("..\\x.png", "x.png"),
+     ("C:/x.png", "C_/x.png"), ("..", "unnamed")],
+)  # fmt: skip
+def test_member_names_cannot_lead_out(name, safe):
+    assert harmless(name) == safe
+
+
+def test_items_survive_being_written(tmp_path):
+    items = [
+        Item('a\nb,"c"', "f", "n", 12, 34, 56),
+        Item("bad\udcff.png", "bad\udcff.png", "bad\udcff.png", problem="unreadable: x"),
+    ]
+    write_items(tmp_path / "items.csv", items)
+    assert read_items(tmp_path / "items.csv") == items
+
+
+def test_earlier_order_is_kept():
+    one, two, three, gone = (Item(name, name, name) for name in ("1", "2", "3", "gone"))
+    assert in_earlier_order([one, two, three], [two, gone, one], {"gone"}) == [two, gone, one, three]
+    assert in_earlier_order([one, three], [two, one], set()) == [one, three]
+
+
+def test_an_inner_tar_without_an_end_mark_yields_its_own_members_only(tmp_path):
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("inner.png"))
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        member = tarfile.TarInfo("i.tar")
+        member.size = 512  # the header alone, cut before the end mark
+        archive.addfile(member, io.BytesIO(inner.getvalue()[:512]))
+        archive.addfile(tarfile.TarInfo("outer.png"))
+    found = Inputs.scan([str(tmp_path)], tmp_path / "out")
+    assert [item.path.split("::")[1] for item in found.items] == ["i.tar/inner.png", "outer.png"]
+
+
+def test_a_record_counts_only_for_the_file_as_it_was(tmp_path):
+    item = Item("bad\udcff.png", "f", "n", bytes=5, mtime_ns=7)
+    with Store(database(tmp_path, "k", 0)) as store:
+        store.add([Record.of(item, probability=0.25)])
+    with Stores(tmp_path, "k") as stores:
+        assert stores.find(item).probability == 0.25
+        assert stores.find(Item(item.path, "f", "n", bytes=6, mtime_ns=7)) is None
+        assert next(iter(stores.light([Item("new", "f", "n")]))).error == "not scored"

@@ -1,0 +1,146 @@
+"""The review page in a real browser: sliders, keyboard, export, escaping, and no request to any host."""
+
+import csv
+import shutil
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from tests.test_report import CLOSING, HOSTILE, make_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -r requirements-dev.txt")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, e.g. apt-get install chromium")
+
+PROBABILITIES = [0.05, 0.15, 0.4, 0.5, 0.6, 0.8, 0.95]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """Opens a report of these images; the page remembers every request and every error in `requests`, `problems`."""
+    contexts = []
+
+    def open_report(probabilities, names=None, **options):
+        report = make_report(tmp_path, probabilities, names, **options)
+        contexts.append(browser.new_context(accept_downloads=True, viewport={"width": 1300, "height": 900}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.requests, page.problems = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("dialog", lambda dialog: page.problems.append("dialog"))
+        page.goto(report.as_uri())
+        return page
+
+    yield open_report
+    for context in contexts:
+        context.close()
+
+
+def tabs(page) -> dict[str, int]:
+    """Counts on the tabs, by band."""
+    return {name: int(count) for name, count in (text.split() for text in page.locator("nav button").all_inner_texts())}
+
+
+def set_slider(page, name: str, value: float) -> None:
+    script = "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }"
+    page.locator(f"#{name}").evaluate(script, str(value))
+
+
+def test_sliders_band_again_at_once(open_page):
+    page = open_page(PROBABILITIES)
+    assert tabs(page) == {"review": 3, "reject": 2, "keep": 2, "decided": 0, "unusable": 0}
+    before = page.locator("#histogram").evaluate("canvas => canvas.toDataURL()")
+    set_slider(page, "high", 0.55)
+    assert tabs(page) == {"review": 2, "reject": 3, "keep": 2, "decided": 0, "unusable": 0}
+    assert page.locator(".card").count() == 2
+    assert page.locator("#histogram").evaluate("canvas => canvas.toDataURL()") != before
+    assert "--threshold 0.300 0.550" in page.locator("#slider-note").inner_text()
+    set_slider(page, "low", 0.9)  # pushes the other one along
+    assert tabs(page) == {"review": 0, "reject": 1, "keep": 6, "decided": 0, "unusable": 0}
+    page.locator("#reset").click()
+    assert tabs(page)["review"] == 3
+    assert page.problems == []
+
+
+def test_images_without_a_thumbnail_are_counted(open_page):
+    page = open_page(PROBABILITIES, limit=3)
+    assert tabs(page) == {"review": 3, "reject": 2, "keep": 2, "decided": 0, "unusable": 0}
+    assert "4 images are counted" in page.locator("#slider-note").inner_text()
+
+
+def test_keyboard_review_and_export(open_page, tmp_path):
+    names = ["a.png", "b.png", 'c,"quoted"\n.png', "d é.png", "e.png", "f.png", "g.png"]
+    page = open_page(PROBABILITIES, names)
+    for key in ("k", "r", "ArrowLeft", "u", "ArrowRight", "R"):  # 0.6 keep; 0.5 reject, then undecided; 0.4 reject
+        page.keyboard.press(key)
+    assert tabs(page) == {"review": 1, "reject": 3, "keep": 3, "decided": 2, "unusable": 0}
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    download.value.save_as(tmp_path / "decisions.csv")
+    with open(tmp_path / "decisions.csv", encoding="utf-8", newline="") as handle:
+        rows = {row["path"]: (row["sha256"], row["decision"]) for row in csv.DictReader(handle)}
+    assert rows == {f"{tmp_path}/e.png": (f"{4:064x}", "keep"), f'{tmp_path}/c,"quoted"\n.png': (f"{2:064x}", "reject")}
+    page.reload()
+    assert tabs(page)["decided"] == 2  # the browser remembers
+    assert page.problems == []
+
+
+def test_hostile_names_do_nothing(open_page):
+    page = open_page([0.5, 0.6, 0.55], [HOSTILE, CLOSING, "'\"><svg onload=document.title=1>.png"])
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.title() == "Filter report"
+    assert page.locator("#gallery img").count() == 3
+    assert page.locator("svg[onload], img[onerror]").count() == 0
+    assert HOSTILE in page.locator("#gallery").inner_text()
+    assert page.problems == []
+
+
+def test_asks_no_host_for_anything(open_page, tmp_path):
+    page = open_page(PROBABILITIES)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(200)
+    own = (f"file://{tmp_path}/", "data:")
+    assert [url for url in page.requests if not unquote(url).startswith(own)] == []
+    refused = page.evaluate(
+        "() => new Promise(done => { document.onsecuritypolicyviolation = event => done(event.blockedURI);"
+        " new Image().src = 'http://localhost:9/x.png'; })"
+    )
+    assert refused == "http://localhost:9/x.png"
+
+
+def test_missing_originals_fall_back_to_the_thumbnail(open_page):
+    page = open_page([0.5])
+    shown = page.locator("#detail img")
+    page.wait_for_function("document.querySelector('#detail img').naturalWidth === 40")
+    assert shown.get_attribute("src").startswith("data:image/jpeg")
+
+
+def test_heat_map_can_be_switched_off(open_page):
+    page = open_page([0.5, 0.6])
+    assert page.locator("#gallery canvas:visible").count() == 1
+    page.keyboard.press("h")
+    assert page.locator("#gallery canvas:visible").count() == 0
+
+
+def test_ten_thousand_images_stay_usable(open_page):
+    page = open_page(np.linspace(0, 1, 10_000).round(6).tolist())
+    assert page.locator(".card").count() == 60
+    assert page.evaluate("document.querySelectorAll('*').length") < 1_000
+    assert page.evaluate("blocks.size") == 1  # of 50: the other thumbnails are not even split
+    page.locator("#page-on").click()
+    set_slider(page, "high", 0.5)
+    assert tabs(page) == {"review": 2000, "reject": 5000, "keep": 3000, "decided": 0, "unusable": 0}
+    assert page.locator(".card").count() == 60
+    page.keyboard.press("ArrowRight")
+    assert "page 1 of" in page.locator("#page").inner_text()

@@ -1,0 +1,161 @@
+"""Scoring: the same numbers whatever the batch holds, in order, with bounded reading ahead."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from artifact_detection import int8, scoring
+from artifact_detection.images import ImageError, read_image
+from artifact_detection.models import CheckpointError, build_model, make_checkpoint
+from artifact_detection.scoring import AHEAD, Scorer, load_predictor, prepared_batches
+from artifact_detection.transforms import Preprocessing
+
+
+class MeanEngine:
+    """The logit of an image is its mean grey level; remembers the shapes that it was given."""
+
+    name = "mean"
+
+    def __init__(self):
+        self.shapes = []
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        self.shapes.append(tuple(images.shape))
+        return images.float().mean((1, 2, 3)).numpy()
+
+
+class Network:
+    preprocessing = Preprocessing(8)
+
+
+@pytest.fixture
+def scorer() -> Scorer:
+    return Scorer(Network(), {"temperature": 10.0}, "id", MeanEngine(), batch=4)
+
+
+def flat(level: int) -> np.ndarray:
+    return np.full((20, 30, 3), level, np.uint8)
+
+
+def test_probabilities_are_those_of_the_tempered_logits(scorer):
+    assert scorer.probabilities([flat(0), flat(10), flat(20)]).tolist() == [0.5, 0.731059, 0.880797]
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 9])
+def test_every_batch_has_the_same_shape(scorer, count):
+    scores = scorer.probabilities([flat(n) for n in range(count)])
+    assert len(scores) == count and (np.diff(scores) > 0).all()
+    assert scorer.engine.shapes == [(4, 3, 8, 8)] * -(-count // 4)
+
+
+def test_batches_come_back_in_order_and_reading_ahead_is_bounded():
+    started, batches = [], [[n, n + 1] for n in range(0, 40, 2)]
+    ready = prepared_batches(lambda item: started.append(item) or item, batches, threads=4)
+    assert next(ready) == [0, 1]
+    assert len(started) <= 2 * (AHEAD + 1)
+    assert [next(ready) for _ in range(19)] == batches[1:]
+
+
+def test_an_error_in_a_thread_is_not_swallowed():
+    with pytest.raises(ZeroDivisionError):
+        list(prepared_batches(lambda item: 1 / item, [[1, 0]], threads=2))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    model = build_model("mobilenet_v3_small", "none", Preprocessing(32)).eval()
+    torch.save(make_checkpoint(model, temperature=0.5), tmp_path / "best.pt")
+    return model, tmp_path / "best.pt"
+
+
+def test_predictor_agrees_with_the_model(saved):
+    model, path = saved
+    images = [np.random.default_rng(n).integers(256, size=(32, 32, 3)).astype(np.uint8) for n in range(5)]
+    batch = torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()) for image in images])
+    with torch.no_grad():
+        expected = torch.sigmoid(model(batch) / 0.5).numpy()
+    predictor = load_predictor(path, device="cpu", precision="fp32", batch=2)
+    assert predictor.probabilities(images) == pytest.approx(expected, abs=2e-6)
+    assert predictor.model_id.startswith("mobilenet_v3_small-") and predictor.engine.name == "torch-cpu-float32"
+
+
+def test_model_id_names_the_bytes(saved, tmp_path):
+    _, path = saved
+    other = tmp_path / "other.pt"
+    torch.save(torch.load(path, weights_only=True) | {"threshold": 0.4}, other)
+    assert load_predictor(path, "cpu").model_id != load_predictor(other, "cpu").model_id
+
+
+def test_foreign_files_are_refused(tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="refused"):
+        load_predictor(tmp_path / "best.pt")
+
+
+def test_large_images_are_in_memory_one_at_a_time(monkeypatch):
+    inside, most, lock = [], [], threading.Lock()
+
+    def decode(path, max_pixels=100):
+        if max_pixels < 50:
+            raise ImageError(path, "too large: 50 pixels")
+        return path
+
+    def hold(item: str) -> str:
+        with scoring.decoded(item) as image:
+            with lock:
+                inside.append(item)
+                most.append(len(inside))
+            threading.Event().wait(0.01)
+            with lock:
+                inside.remove(item)
+            return image
+
+    monkeypatch.setattr(scoring, "LARGE", 10)
+    monkeypatch.setattr(scoring, "decode_file", decode)
+    assert list(prepared_batches(hold, [list("abcdefgh")], threads=8)) == [list("abcdefgh")]
+    assert max(most) == 1
+
+
+def test_gentle_decoding_changes_no_pixel(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(256, size=(20, 30, 3)).astype(np.uint8))
+    monkeypatch.setattr(scoring, "LARGE", 10)
+    with scoring.decoded(path) as image:
+        assert (image.pixels == read_image(path)).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "difference", "agreement", "accepted"),
+    [(200, 0.01, 0.995, True), (200, 0.011, 1.0, False), (200, 0.0, 0.99, False), (0, 0.0, 1.0, False)],
+    ids=["at-the-limits", "probabilities-differ", "verdicts-differ", "nothing-compared"],
+)
+def test_a_fast_network_must_agree(images, difference, agreement, accepted):
+    assert int8.Agreement(images, difference, agreement).accepted is accepted
+
+
+def test_compare_counts_verdicts_at_the_threshold(scorer):
+    scorer.checkpoint["threshold"] = 0.6
+
+    def inverted(images: torch.Tensor) -> np.ndarray:
+        return 10 - scorer.engine(images)
+
+    images = [torch.full((3, 8, 8), level, dtype=torch.uint8) for level in (0, 5, 10)]
+    found = int8.compare(scorer, inverted, images)
+    assert (found.images, found.agreement) == (3, pytest.approx(1 / 3))
+    assert found.difference == pytest.approx(2 * 0.231059 / 3)
+
+
+def test_int8_network_gives_nearly_the_same(tmp_path):
+    pytest.importorskip("openvino", reason="optional: pip install openvino nncf")
+    pytest.importorskip("nncf", reason="optional: pip install openvino nncf")
+    torch.manual_seed(0)
+    model = build_model("resnet18", "none", Preprocessing(32)).eval()
+    engine = scoring.TorchEngine(model, torch.device("cpu"), torch.float32)
+    scorer = Scorer(model, make_checkpoint(model), "id", engine, batch=4)
+    images = [torch.randint(256, (3, 32, 32), dtype=torch.uint8) for _ in range(16)]
+    int8.quantise(scorer, images[:8], tmp_path / "net.xml")
+    assert int8.compare(scorer, int8.Int8Engine(tmp_path / "net.xml"), images[8:]).difference < 0.01
