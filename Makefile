@@ -1,4 +1,4 @@
-# make demo   organize test_data/, train a small VGG-19 on it, score the test split (about 12 minutes on two cores)
+# make demo   organize test_data/, train a small VGG-19, score the test split, filter it (about 12 minutes on two cores)
 # make test   the whole test suite
 # make lint   ruff
 # Each makes .venv and installs what it needs; PYTHON chooses the interpreter (3.11 or newer).
@@ -11,6 +11,7 @@ PY := .venv/bin/python
 demo: .venv/running
 	$(PY) organize_dataset.py
 	$(PY) model_training.py --config model-training-attempts/00-demo.toml --name demo --resume
+	$(PY) filter_images.py test_data/test --model runs/demo/best.pt --out filtered --max-clean-loss 0.25 --max-artifacts-left 0.1
 
 test: .venv/developing
 	$(PY) -m pytest

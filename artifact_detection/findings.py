@@ -94,10 +94,10 @@ def outcome(run: Evaluation, name: str) -> str:
 
 def pointing(table: pd.DataFrame) -> str:
     both, kinds = table.loc["all"], table.drop("all")
-    better = (kinds["value"] > kinds["centre"]).sum()
+    better, worse = (kinds["value"] > kinds["centre"]).sum(), (kinds["value"] < kinds["centre"]).sum()
     return (
         f"The heat map points at the artifact in {share(both)} of {both['n']:.0f} images, the centre (x) in "
-        f"{both['centre']:.1%}. The heat map is better than the centre for {better} of {len(kinds)} kinds."
+        f"{both['centre']:.1%}. Of {len(kinds)} kinds the heat map is better for {better} and worse for {worse}."
     )
 
 

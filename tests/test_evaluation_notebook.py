@@ -109,7 +109,7 @@ def test_runs_on_a_tiny_run_and_compares_it_with_another(tmp_path, monkeypatch):
     assert "9 images scored" in text
     assert "Left out" not in text
     assert "not certifiable with 4 artifacts" in text
-    assert "of 28 kinds" in text
+    assert "Of 28 kinds" in text
     assert "McNemar" in text
 
 
