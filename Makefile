@@ -1,4 +1,4 @@
-# make demo   organize test_data/, train a small VGG-19, score the test split, filter it (about 12 minutes on two cores)
+# make demo   organize test_data/, train a small VGG-19, score the test split, filter it (about 15 minutes on two cores)
 # make test   the whole test suite
 # make lint   ruff
 # Each makes .venv and installs what it needs; PYTHON chooses the interpreter (3.11 or newer).
