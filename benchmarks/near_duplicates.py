@@ -76,7 +76,7 @@ def _transformations() -> dict[str, Callable[[Picture, np.random.Generator], Pic
         **{f"brightness {factor:.0%}": _scaled(factor) for factor in (0.9, 1.1)},
         "text overlay": lettered,
         "mirrored": lambda image, _: np.ascontiguousarray(image[:, ::-1]),
-        **{f"artifact, severity {severity}": injected(severity) for severity in (1, 2, 3)},
+        **{f"artifact of severity {severity}": injected(severity) for severity in (1, 2, 3)},
     }
 
 
