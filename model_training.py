@@ -177,7 +177,7 @@ def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: 
     if trainer.device.type != "cpu" or not epochs:
         return
     rate = engine.measure_rate(trainer, config.image_size, min(config.batch_size, 8))
-    minutes = epochs * len(trainer.loader.batch_sampler.samples()) / rate / 60
+    minutes = epochs * trainer.loader.batch_sampler.total / rate / 60
     print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {epochs} epochs)", flush=True)
     if minutes > 30:
         print("shorter: a GPU, --image-size 96, --epochs 5, or --arch mobilenet_v3_small", flush=True)

@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from artifact_detection.audit import group_ids, near_duplicate_pairs
+from artifact_detection.audit.store import THUMBNAIL
 from artifact_detection.cache import cached_images
 from artifact_detection.injection import SEVERITIES, inject_random
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, IMAGE_SUFFIXES
@@ -122,8 +123,8 @@ def split_training(images: ImageSet, share: float, seed: int, inject: float = 0.
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (64, 64) uint8 grey, what near-duplicates are sought in."""
-    return cv2.cvtColor(resize(image, 64), cv2.COLOR_RGB2GRAY)
+    """(H, W, 3) uint8 -> (THUMBNAIL, THUMBNAIL) uint8 grey, what near-duplicates are sought in."""
+    return cv2.cvtColor(resize(image, THUMBNAIL), cv2.COLOR_RGB2GRAY)
 
 
 def inject_half(images: ImageSet, seed: int) -> ImageSet:
@@ -176,13 +177,14 @@ class EpochBatches(Sampler[list[Sample]]):
     def __init__(self, labels: np.ndarray, batch_size: int, oversampling: str, seed: int, inject: float = 0.0):
         self.labels, self.batch_size, self.oversampling, self.seed = labels, batch_size, oversampling, seed
         self.inject, self.epoch = inject, 0
+        self.total = len(self.samples())  # images in an epoch, repeats included; the same in every one
 
     def __len__(self) -> int:
-        return -(-len(self.samples()) // self.batch_size)
+        return -(-self.total // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Sample]]:
         samples = self.samples()
-        for part in np.array_split(np.arange(len(samples)), -(-len(samples) // self.batch_size)):
+        for part in np.array_split(np.arange(self.total), len(self)):
             yield [samples[index] for index in part]
 
     def samples(self) -> list[Sample]:

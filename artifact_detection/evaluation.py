@@ -13,14 +13,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
-from artifact_detection import engine, plots, stability
+from artifact_detection import plots
 from artifact_detection.explain import explain
 from artifact_detection.images import read_image
-from artifact_detection.injection.matrix import checkpoint_predictor
 from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
 from artifact_detection.metrics import usable_rows
-from artifact_detection.models import Detector, load_checkpoint
+from artifact_detection.models import Detector
 from artifact_detection.predictions import read_predictions
+from artifact_detection.scoring import Scorer, load_predictor
 from artifact_detection.transforms import resize
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -50,8 +50,7 @@ class Evaluation:
     left_out: int
     validation: pd.DataFrame | None = None
     dataset: Path | None = None
-    checkpoint: Path | None = None
-    model: Detector | None = None
+    scorer: Scorer | None = None
     threshold: float = 0.5
     temperature: float = 1.0
 
@@ -83,10 +82,13 @@ class Evaluation:
         found = [below[path.name] for path in files]
         return [paths[0] for paths in found] if all(len(paths) == 1 for paths in found) else None
 
-    @cached_property
-    def score(self) -> stability.Score:
-        """The run's detector: a list of images (H, W, 3) uint8 -> probabilities (n,)."""
-        return checkpoint_predictor(self.checkpoint)[0]
+    @property
+    def model(self) -> Detector | None:
+        return self.scorer.model if self.scorer else None
+
+    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The run's probabilities (n,) of images (H, W, 3) uint8."""
+        return self.scorer.probabilities(images)
 
     def images(self, rows: Sequence[int]) -> list[np.ndarray]:
         return [read_image(self.files[row]) for row in rows]
@@ -142,7 +144,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
             f"{folder} holds no finished run, there is no test_predictions.csv: python model_training.py"
         )
     settings = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))["settings"]
-    model, checkpoint = load_checkpoint(folder / "best.pt")
+    scorer = load_predictor(folder / "best.pt")
     table, left_out = _usable(read_predictions(folder / "test_predictions.csv"))
     validation, _ = _usable(read_predictions(folder / "val_predictions.csv"))
     return Evaluation(
@@ -151,10 +153,9 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
         left_out,
         validation,
         dataset or PROJECT / settings["dataset"],
-        folder / "best.pt",
-        model.to(engine.pick_device()),
-        checkpoint["threshold"],
-        checkpoint["temperature"],
+        scorer,
+        scorer.checkpoint["threshold"],
+        scorer.checkpoint["temperature"],
     )
 
 

@@ -58,7 +58,7 @@ def _measure(stamps: list[Stamp]) -> Measurements:
             return stamps[row]._asdict() | {"error": error.reason} | _BAD
         luma = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)
         thumbnails[row] = cv2.resize(luma, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-        return stamps[row]._asdict() | {"error": ""} | _identity(image) | _luma_measures(luma) | _colour_measures(image)
+        return stamps[row]._asdict() | {"error": ""} | _identity(image) | luma_measures(luma) | colour_measures(image)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and OpenCV leave Python's lock
         results = pool.map(measure, range(len(stamps)))
@@ -79,7 +79,7 @@ def _identity(image: DecodedImage) -> dict:
     }
 
 
-def _luma_measures(luma: np.ndarray) -> dict:
+def luma_measures(luma: np.ndarray) -> dict:
     """(H, W) uint8 -> brightness, deviation, contrast, entropy and sharpness; all but the last from the histogram."""
     share = cv2.calcHist([luma], [0], None, [256], [0, 256])[:, 0].astype(np.float64) / luma.size
     levels = np.arange(256)
@@ -95,7 +95,7 @@ def _luma_measures(luma: np.ndarray) -> dict:
     }
 
 
-def _colour_measures(image: DecodedImage) -> dict:
+def colour_measures(image: DecodedImage) -> dict:
     """Saturation and channel means of at most 128x128 evenly spaced pixels: means settle fast, and time is short."""
     height, width = image.pixels.shape[:2]
     sample = cv2.resize(image.pixels, (min(width, 128), min(height, 128)), interpolation=cv2.INTER_NEAREST)

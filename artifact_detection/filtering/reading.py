@@ -83,7 +83,7 @@ def hash_if_readable(item: Item) -> str:
 
 def _numbers(image: DecodedImage) -> dict[str, bytes]:
     luma = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)
-    values = measure._luma_measures(luma) | measure._colour_measures(image)
+    values = measure.luma_measures(luma) | measure.colour_measures(image)
     layout = cv2.resize(image.pixels, (LAYOUT, LAYOUT), interpolation=cv2.INTER_AREA)
     return {"measures": np.float32([values[name] for name in MEASURES]).tobytes(), "layout": layout.tobytes()}
 

@@ -99,16 +99,18 @@ def name_problems(problems: dict[str, str]) -> int:
 def make_matrix(options: argparse.Namespace) -> int:
     """Measure a checkpoint; write recall_matrix.csv and .png; return the exit code."""
     from artifact_detection import plots  # here, not above: torch takes seconds to load
-    from artifact_detection.injection.matrix import checkpoint_predictor, plot_recall_matrix, recall_matrix
+    from artifact_detection.injection.matrix import plot_recall_matrix, recall_matrix
     from artifact_detection.models import CheckpointError
+    from artifact_detection.scoring import load_predictor
 
     try:
-        predict, threshold = checkpoint_predictor(options.matrix)
+        scorer = load_predictor(options.matrix)
     except CheckpointError as error:
         raise InjectionError(error) from error
     images, problems = pick_images(options.images, options.count, options.seed)
     rng = np.random.default_rng(options.seed)
-    table = recall_matrix(predict, images, options.kinds, options.severity, rng, threshold)
+    threshold = scorer.checkpoint["threshold"]
+    table = recall_matrix(scorer.probabilities, images, options.kinds, options.severity, rng, threshold)
     out = options.out or options.matrix.parent
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "recall_matrix.csv", table.to_csv(index=False))

@@ -1,23 +1,17 @@
 """The recall matrix: which kinds of artifact, at which severity, a detector finds in the user's own clean images."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from artifact_detection import engine
 from artifact_detection.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.intervals import wilson
-from artifact_detection.models import load_checkpoint
-from artifact_detection.transforms import evaluation_transform
 
 CLEAN_ROW = "clean"  # the row that holds the false alarms on the same images, severity 0
-BATCH = 16
 
 Predictor = Callable[[Sequence[np.ndarray]], np.ndarray]
 
@@ -57,24 +51,6 @@ def _row(kind: str, severity: int, probabilities: np.ndarray, threshold: float) 
     low, high = wilson(detected, n)
     recall = detected / n if n else float("nan")
     return dict(kind=kind, severity=severity, n=n, detected=detected, recall=recall, low=low, high=high)
-
-
-def checkpoint_predictor(path: str | Path, device: str = "auto") -> tuple[Predictor, float]:
-    """A checkpoint as a function from images to calibrated P(artifact), and its threshold. Raises CheckpointError."""
-    model, checkpoint = load_checkpoint(path)
-    device = engine.pick_device(device)
-    dtype = engine.pick_precision("auto", device)
-    model = model.to(device)
-
-    def predict(images: Sequence[np.ndarray]) -> np.ndarray:
-        batches = (
-            torch.stack([evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]])
-            for start in range(0, len(images), BATCH)
-        )
-        logits = engine.predict(model, batches, device=device, dtype=dtype)
-        return 1 / (1 + np.exp(-logits / checkpoint["temperature"]))
-
-    return predict, checkpoint["threshold"]
 
 
 def plot_recall_matrix(table: pd.DataFrame) -> Figure:
