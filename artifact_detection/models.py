@@ -16,7 +16,7 @@ ARCHS = (
     "vgg16", "vgg19", "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b2",
     "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
 )  # fmt: skip
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 FREEZE = ("none", "early", "backbone")
 
 
@@ -155,13 +155,17 @@ def _load_trunk(network: nn.Module, state: dict, arch: str, source: str) -> None
 
 
 def make_checkpoint(model: Detector, **values) -> dict:
-    """What a checkpoint holds: tensors and plain values only, enough to score images without any other file."""
+    """What a checkpoint holds: tensors and plain values only, enough to score images without any other file.
+
+    P(artifacts) is sigmoid(logit / temperature); `shift` is in the last bias already.
+    """
     return {
         "format": CHECKPOINT_FORMAT,
         "arch": model.arch,
         "preprocessing": model.preprocessing.to_dict(),
         "classes": list(CLASSES),
         "temperature": 1.0,
+        "shift": 0.0,
         "threshold": 0.5,
         "model": model.state_dict(),
         **values,
@@ -185,7 +189,16 @@ def load_tensors(path: str | Path) -> dict:
 def read_checkpoint(path: str | Path) -> dict:
     """A checkpoint as `make_checkpoint` wrote it; raises CheckpointError with the reason for anything else."""
     checkpoint = load_tensors(path)
-    missing = {"format", "arch", "preprocessing", "classes", "temperature", "threshold", "model"} - checkpoint.keys()
+    missing = {
+        "format",
+        "arch",
+        "preprocessing",
+        "classes",
+        "temperature",
+        "shift",
+        "threshold",
+        "model",
+    } - checkpoint.keys()
     if missing:
         raise CheckpointError(f"{path} is no checkpoint of this project: {', '.join(sorted(missing))} missing")
     if checkpoint["classes"] != list(CLASSES) or checkpoint["format"] != CHECKPOINT_FORMAT:
