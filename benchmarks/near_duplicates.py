@@ -9,8 +9,9 @@ and its copies are searched together. A pair that is called a duplicate is right
 groups, all pairs in a group count. Recall is the share of the copies that are paired with their original, with its 95 %
 interval. `--peers` is a Python with requirements-bench.txt. imagededup's CNN needs weights from the internet and is
 left out where it cannot get them. Results: results/near_duplicates_<name>.csv.
-`--scale` times the hash search and its verification on so many thumbnails, half a per cent of them copies, twice: of
-unrelated pictures and of look-alikes (each a blend of two of 200 pictures). Results: results/near_duplicates_scale.csv.
+`--scale` times the hash search and its verification on so many thumbnails of unrelated pictures and on a tenth as many
+look-alikes (each a blend of two of 200 pictures: the worst case), half a per cent of them copies; a process each.
+Results: results/near_duplicates_scale.csv.
 """
 
 import argparse
@@ -217,23 +218,25 @@ def thumbnails(count: int, look_alike: bool) -> np.ndarray:
 
 def search(count: int, look_alike: bool) -> str:
     """A line of the table, apart from its name; in a process of its own, so that the peak is of this search."""
+    from artifact_detection.audit.candidates import find_candidates
     from artifact_detection.audit.duplicates import group_ids, near_duplicate_pairs
 
     images = thumbnails(count, look_alike)
+    candidates = len(find_candidates(images))
     cpu, wall = time.process_time(), time.perf_counter()
     links = near_duplicate_pairs(images)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     groups, copies = group_ids(count, links), count // 200
     recall = (groups[:copies] == groups[-copies:]).mean()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    return f"{count},{len(links)},{wall:.1f},{cpu:.1f},{recall:.3f},{peak:.0f}"
+    return f"{count},{candidates},{len(links)},{wall:.1f},{cpu:.1f},{recall:.3f},{peak:.0f}"
 
 
 def scale(count: int) -> list[str]:
-    lines = ["pictures,hashes,links,seconds,cpu_seconds,recall_of_copies,peak_rss_mb"]
-    for name, look_alike in (("unrelated", False), ("look-alikes", True)):
+    lines = ["pictures,hashes,candidates,links,seconds,cpu_seconds,recall_of_copies,peak_rss_mb"]
+    for name, hashes in (("unrelated", count), ("look-alikes", count // 10)):
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            lines.append(f"{name},{process.submit(search, count, look_alike).result()}")
+            lines.append(f"{name},{process.submit(search, hashes, name == 'look-alikes').result()}")
         print(lines[-1], file=sys.stderr)
     return lines
 
