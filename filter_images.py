@@ -24,10 +24,10 @@ from artifact_detection import engine, int8
 from artifact_detection.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.filtering import actions, policy, stages, summary
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
-from artifact_detection.filtering.processes import Crew, join_crew
 from artifact_detection.filtering.results import Judged, judge_all, write_scores
 from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.models import CheckpointError
+from artifact_detection.processes import Crew, join_crew
 from artifact_detection.report import write_report
 from artifact_detection.scoring import BATCH, Scorer, load_predictor
 

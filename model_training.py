@@ -12,21 +12,26 @@ kept; its temperature and its threshold come from validation too. The test split
 """
 
 import argparse
+import copy
 import dataclasses
+import signal
 import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.special import expit
 
 from artifact_detection import config as configuration
-from artifact_detection import data, engine, metrics, models, plots, thresholds
+from artifact_detection import data, engine, label_errors, metrics, models, plots, sampling, sharing, thresholds
 from artifact_detection.config import TrainConfig
+from artifact_detection.interruption import stop_on_signal
 from artifact_detection.labels import Prevalence
 from artifact_detection.losses import FocalLoss
+from artifact_detection.processes import Crew, join_crew
 from artifact_detection.runs import RunError, RunFolder
 from artifact_detection.schedules import build_schedule
 from artifact_detection.transforms import Preprocessing
@@ -42,63 +47,127 @@ EPOCH_LINE = (
 )
 
 
+class Work(NamedTuple):
+    """What one training needs."""
+
+    images: data.ImageSet  # to train and to validate on
+    whole: data.ImageSet  # the same to put artifacts into, see data.enlarged; without --inject just `images`
+    scored: data.ImageSet  # to score once, at the end
+    scored_as: str  # "test" or "held_out"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; the exit code: 0 done, 1 done without some files, 2 nothing done."""
     try:
-        return train(*parse(argv))
+        arguments, config = parse(argv)
+        with join_crew() as crew:
+            return train(arguments, config, crew)
     except EXPECTED_ERRORS as error:
         print(f"model_training.py: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command with --name NAME --resume goes on after the last whole epoch", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print("stopped; the same command with --name NAME --resume goes on", file=sys.stderr)
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
-def train(arguments: argparse.Namespace, config: TrainConfig) -> int:
-    """The whole story, from class folders to a scored run folder."""
+def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int:
+    """The whole story, from class folders to scored run folders."""
     torch.manual_seed(config.seed)
-    model = models.build_model(config.arch, config.weights, Preprocessing(config.image_size))
+    preprocessing = Preprocessing(config.image_size, crop=config.crop)
+    model = models.build_model(config.arch, config.weights, preprocessing)
+    model.freeze(config.freeze)
 
-    images, test = (load(config, split, arguments.cache) for split in ("train", "test"))
-    training, validation = data.split_training(images, config.validation, config.seed, config.inject)
-    if config.inject:  # artifacts are drawn at twice the size that the network sees
-        training = data.at_size(training, 2 * config.image_size, HERE / arguments.cache)
-    trainer = build_trainer(config, model, training)
-
-    with RunFolder.open(HERE / arguments.runs / (arguments.name or default_name(config))) as run:
-        history = start_or_resume(run, trainer, config, arguments.resume)
-        run.write_config(dataclasses.asdict(config), facts(images, training, validation, trainer))
-        announce(config, trainer, config.epochs - len(history), training, validation, test)
-        fit(run, trainer, validation, config, history)
-        calibrate(run, validation, config, images.fingerprint())
-        evaluate(run, test, config)
+    folder = HERE / arguments.runs / crew.gather(arguments.name or default_name(config))[0]
+    cache = None if arguments.no_cache else HERE / arguments.cache
+    with crew.leader_first():
+        images = load(config, "train", preprocessing, cache)
+        whole = data.enlarged(images, preprocessing, cache) if config.inject else images
+        test = images if arguments.folds else load(config, "test", preprocessing, cache)
+    if arguments.folds:
+        cross_validate(folder, config, model, images, whole, arguments, crew)
+    else:
+        train_one(folder, config, model, Work(images, whole, test, "test"), arguments.resume, crew)
     return 1 if images.errors or test.errors else 0
 
 
-def load(config: TrainConfig, split: str, cache: Path) -> data.ImageSet:
+def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet:
     """The images of one split, decoded once; those that cannot be used are named on stderr."""
-    images = data.load_images(HERE / config.dataset, split, config.image_size, HERE / cache)
+    images = data.load_images(HERE / config.dataset, split, preprocessing, cache)
     for path, reason in images.errors.items():
         print(f"cannot use {split} image {path}: {reason}", file=sys.stderr)
+    if cache:
+        print(f"{split}: {len(images)} images, {images.pixels.nbytes / 1e6:.0f} MB in {cache}")
     return images
 
 
-def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet) -> engine.Trainer:
+def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: Work, resume: bool, crew: Crew) -> None:
+    """Split, train, choose on validation, score: one run folder."""
+    rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject)
+    training, validation = work.whole.take(rows), work.images.take(held_back)
+    if not validation.labels.any():
+        validation = data.inject_half(work.whole.take(held_back), model.preprocessing, config.seed)
+    trainer = build_trainer(config, model, training, crew)
+
+    with RunFolder.open(folder, crew) as run:
+        history = start_or_resume(run, trainer, config, resume)
+        run.write_config(dataclasses.asdict(config), facts(work.images, training, validation, trainer))
+        announce(config, trainer, config.epochs - len(history), training, validation, work.scored)
+        fit(run, trainer, validation, config, history)
+        calibrate(run, validation, config, work.images.fingerprint())
+        evaluate(run, work, config)
+
+
+def cross_validate(
+    folder: Path, config: TrainConfig, model: models.Detector, images: data.ImageSet, whole: data.ImageSet,
+    arguments: argparse.Namespace, crew: Crew,
+) -> None:  # fmt: skip
+    """A training per fold; then every training image's prediction by a model that never saw it, and what it doubts."""
+    groups = data.near_duplicate_groups(images)
+    parts = data.split_folds(images.labels, groups, arguments.folds, config.seed)
+    for number, (rows, held_out) in enumerate(parts, 1):
+        print(f"\nfold {number} of {len(parts)}")
+        work = Work(images.take(rows), whole.take(rows), images.take(held_out), "held_out")
+        path = folder / f"fold-{number}"
+        train_one(path, config, copy.deepcopy(model), work, arguments.resume and path.exists(), crew)
+    if crew.leads:
+        folders = [folder / f"fold-{number + 1}" for number in range(len(parts))]
+        print("\n" + label_errors.write_report(folder, label_errors.join_folds(folders, images, groups), images.root))
+
+
+def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> engine.Trainer:
     device = engine.pick_device(config.device)
     model.to(device)
-    batches = data.EpochBatches(training.labels, config.batch_size, config.oversampling, config.seed, config.inject)
-    samples = data.TrainingImages(training, config.augmentation, model.preprocessing, config.inject_severity)
+    if crew.world > 1:
+        sharing.share_layers(model)
+    if config.compile:
+        model.compile()
+    batches = sampling.EpochBatches(
+        training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
+    )
+    samples = sampling.TrainingImages(
+        training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity
+    )
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
     return engine.Trainer(
         model,
-        data.training_loader(samples, batches, config.workers, pin=device.type == "cuda"),
-        FocalLoss(config.focal_gamma, config.focal_alpha) if config.loss == "focal" else FocalLoss(gamma=0),
-        engine.OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr, weight_decay=config.weight_decay),
+        sampling.training_loader(samples, batches, config.workers, pin=device.type == "cuda"),
+        build_loss(config, batches.clean_share),
+        engine.OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
         build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
         seed=config.seed,
         dtype=engine.pick_precision(config.precision, device),
         ema=config.ema,
         clip=config.clip,
+        crew=crew,
     )
+
+
+def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
+    """clean_share: of the samples of an epoch, which decides balanced class weights."""
+    gamma, alpha = (config.focal_gamma, config.focal_alpha) if config.loss == "focal" else (0, None)
+    if config.class_weights == "balanced":
+        alpha = clean_share
+    return FocalLoss(gamma, alpha, config.label_smoothing)
 
 
 def start_or_resume(run: RunFolder, trainer: engine.Trainer, config: TrainConfig, resume: bool) -> list[dict]:
@@ -114,69 +183,105 @@ def start_or_resume(run: RunFolder, trainer: engine.Trainer, config: TrainConfig
 
 
 def fit(run: RunFolder, trainer: engine.Trainer, validation: data.ImageSet, config: TrainConfig, history: list[dict]):
-    """Train to the last epoch, keeping history.csv, best.pt and, last of all, last.pt up to date after each."""
-    for epoch in range(len(history), config.epochs):
-        start, lr = time.perf_counter(), trainer.scheduler.get_last_lr()[0]
-        row = {"epoch": epoch + 1, "lr": lr, "train_loss": trainer.run_epoch(epoch)}
-        logits = score(trainer.scoring_model, validation, config)
-        row |= engine.validation_row(validation.labels, logits, trainer.loss_function)
-        is_best = all(row["val_ap"] > earlier["val_ap"] for earlier in history)
-        history.append(row | {"seconds": round(time.perf_counter() - start, 1)})
-        if is_best:
-            run.save("best.pt", models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
-        run.write_history(history)
-        run.save("last.pt", {"settings": dataclasses.asdict(config), "history": history, "trainer": trainer.state()})
-        print(EPOCH_LINE.format(epochs=config.epochs, best="  best" if is_best else "", **history[-1]), flush=True)
+    """Train to the end, keeping history.csv, best.pt and, last of all, last.pt up to date after each epoch.
+
+    Raises Interrupted on the first Ctrl-C or SIGTERM, after the step in progress is saved.
+    """
+
+    def remember() -> None:
+        state = {"settings": dataclasses.asdict(config), "history": history, "trainer": trainer.state()}
+        run.save_meanwhile("last.pt", state)
+
+    with stop_on_signal() as stop:
+        while not engine.is_over(history, config.epochs, config.patience):
+            epoch, start = len(history), time.perf_counter()
+            try:
+                loss = trainer.run_epoch(epoch, stop)
+            except engine.Interrupted:
+                remember()
+                raise engine.Interrupted(stop.number) from None
+            row = {"epoch": epoch + 1, "lr": trainer.scheduler.get_last_lr()[0], "train_loss": loss}
+            logits = score(trainer.scoring_model, validation, config, trainer.crew)
+            row |= engine.validation_row(validation.labels, logits, trainer.loss_function)
+            is_best = all(row["val_ap"] > earlier["val_ap"] for earlier in history)
+            history.append(row | {"seconds": round(time.perf_counter() - start, 1)})
+            if is_best:
+                run.save("best.pt", models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
+            run.write_history(history)
+            remember()
+            print(EPOCH_LINE.format(epochs=config.epochs, best="  best" if is_best else "", **history[-1]), flush=True)
+    run.wait()
 
 
-def score(model: models.Detector, images: data.ImageSet, config: TrainConfig) -> np.ndarray:
-    """Logits, (N,) float32, under the evaluation preset."""
+def score(model: models.Detector, images: data.ImageSet, config: TrainConfig, crew: Crew) -> np.ndarray:
+    """Logits, (N,) float32, under the evaluation preset; each process scores its share and gets them all."""
     device = engine.pick_device(config.device)
-    loader = data.evaluation_loader(data.EvaluationImages(images, model.preprocessing), config.batch_size)
-    return engine.predict(model.to(device), loader, dtype=engine.pick_precision(config.precision, device))
+    shares = [np.arange(rank, len(images), crew.world) for rank in range(crew.world)]
+    loader = sampling.evaluation_loader(images.take(shares[crew.rank]), config.batch_size)
+    own = engine.predict(model.to(device), loader, dtype=engine.pick_precision(config.precision, device))
+    logits = np.empty(len(images), np.float32)
+    for rows, values in zip(shares, crew.gather(own), strict=True):
+        logits[rows] = values
+    return logits
 
 
 def calibrate(run: RunFolder, validation: data.ImageSet, config: TrainConfig, fingerprint: str) -> None:
-    """Fit temperature and threshold on validation; store them in best.pt with the scores that they rest on."""
+    """Fit temperature, shift and threshold on validation; store them in best.pt with the scores that they rest on.
+
+    The shift, into the network's last bias, undoes what oversampling and injection did to the share of artifacts.
+    """
     model, checkpoint = models.load_checkpoint(run.path / "best.pt")
-    logits = score(model, validation, config)
-    temperature = thresholds.fit_temperature(validation.labels, logits)
-    probabilities = expit(logits / temperature)
+    run.wait()  # for the others to have read it
+    if "validation_targets" in checkpoint:
+        return  # by a run that was killed later
+    logits = score(model, validation, config, run.crew)
+    temperature, shift = thresholds.fit_platt(validation.labels, logits)
+    model.cpu().shift_logits(shift)
+    probabilities = expit((logits + shift) / temperature)
     try:
         threshold = thresholds.choose_threshold(validation.labels, probabilities, config.target)
     except thresholds.ThresholdError as error:
         threshold = 0.5
         print(f"no threshold for --target {config.target}: {error}. It stays at 0.5", file=sys.stderr)
+    chosen = {
+        "model": model.state_dict(),
+        "temperature": temperature,
+        "threshold": threshold,
+        "fingerprint": fingerprint,
+    }
     evidence = {
         "validation_targets": torch.tensor(validation.labels),
         "validation_probabilities": torch.tensor(probabilities),
-        "fingerprint": fingerprint,
     }
-    run.save("best.pt", checkpoint | {"temperature": temperature, "threshold": threshold} | evidence)
     run.write_predictions("val", validation, probabilities, threshold)
+    run.save("best.pt", checkpoint | chosen | evidence)
+    run.wait()
 
 
-def evaluate(run: RunFolder, test: data.ImageSet, config: TrainConfig) -> None:
-    """Score the test split once: test_predictions.csv, metrics.json, curves.png and the summary on the screen."""
+def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
+    """Score the last split once: <split>_predictions.csv, metrics.json, curves.png and the summary on the screen."""
     model, checkpoint = models.load_checkpoint(run.path / "best.pt")
-    probabilities = expit(score(model, test, config) / checkpoint["temperature"])
-    summary = metrics.summarize(test.labels, probabilities, checkpoint["threshold"])
-    run.write_predictions("test", test, probabilities, checkpoint["threshold"])
+    probabilities = expit(score(model, work.scored, config, run.crew) / checkpoint["temperature"])
+    if not run.crew.leads:
+        return
+    summary = metrics.summarize(work.scored.labels, probabilities, checkpoint["threshold"])
+    run.write_predictions(work.scored_as, work.scored, probabilities, checkpoint["threshold"])
     run.write_json("metrics.json", summary.as_dict())
     plots.save(plots.plot_curves(run.read_history()), run.path / "curves.png")
-    print(f"\ntest split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
+    split = work.scored_as.replace("_", "-")
+    print(f"\n{split} split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
 
 
 def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: data.ImageSet) -> None:
     """Say what is about to happen, and on a CPU how long it will take."""
-    for name, images in zip(("training", "validation", "test"), parts, strict=True):
+    for name, images in zip(("training", "validation", "to score"), parts, strict=True):
         prevalence = Prevalence.of(images.labels)
         print(f"{name:<10} {prevalence.total:>6} images, {prevalence.artifacts:>5} artifacts ({prevalence.share:.1%})")
     how = "from scratch, without ImageNet weights" if config.weights == "none" else f"from {config.weights} weights"
     print(f"{config.arch} {how}, {config.image_size} px, {trainer.device.type}, {str(trainer.dtype)[6:]}")
     if trainer.device.type != "cpu" or not epochs:
         return
-    rate = engine.measure_rate(trainer, config.image_size, min(config.batch_size, 8))
+    rate = engine.measure_rate(trainer, min(config.batch_size, 8))
     minutes = epochs * trainer.loader.batch_sampler.total / rate / 60
     print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {epochs} epochs)", flush=True)
     if minutes > 30:
@@ -206,10 +311,18 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
     parser.add_argument("--config", type=Path, help="TOML file with settings that differ from the defaults")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run folders (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decode-once cache (default: %(default)s)")
+    parser.add_argument("--no-cache", action="store_true", help="keep nothing: decode the images again in every epoch")
+    parser.add_argument(
+        "--folds", type=int, default=0, metavar="K",
+        help="train K models, each without a fold of the training split; write out-of-fold predictions and the labels "
+        "that they contradict. The test split is not touched",
+    )  # fmt: skip
     configuration.add_flags(parser)
     arguments = parser.parse_args(argv)
     if arguments.resume and not arguments.name:
         parser.error("--resume needs --name, the run to go on with")
+    if arguments.folds and arguments.folds < 2:
+        parser.error("--folds needs at least 2")
     return arguments, configuration.merge(arguments.config, configuration.given_flags(arguments))
 
 

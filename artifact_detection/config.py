@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifact_detection.data import OVERSAMPLING
 from artifact_detection.injection import SEVERITIES
-from artifact_detection.models import ARCHS
+from artifact_detection.models import ARCHS, FREEZE
+from artifact_detection.sampling import OVERSAMPLING
 from artifact_detection.schedules import SCHEDULES
 from artifact_detection.thresholds import parse_target
-from artifact_detection.transforms import AUGMENTATIONS
+from artifact_detection.transforms import AUGMENTATIONS, CROPS
+
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 class ConfigError(Exception):
@@ -34,16 +36,27 @@ class TrainConfig:
 
     dataset: str = _setting("dataset", "folder with {train,test}/{artifacts,no_artifacts}/", "data")
     validation: float = _setting(0.2, "share of the training images kept for validation", "data")
-    oversampling: str = _setting("random", "how the minority class is repeated, to 1:1", "data", OVERSAMPLING)
+    oversampling: str = _setting(
+        "random",
+        "how the minority class is repeated: to 1:1 (random), in every batch too (balanced), to the ratio of the roots "
+        "of the class sizes (sqrt), or not at all",
+        "data",
+        OVERSAMPLING,
+    )
     augmentation: str = _setting("heavy", "preset of random transformations", "data", tuple(AUGMENTATIONS))
     inject: float = _setting(0.0, "probability that a clean training image gets a synthetic artifact", "data")
     inject_severity: int = _setting(1, "slightest injected artifacts: 1 slight, 2 plain, 3 gross", "data", SEVERITIES)
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
+    crop: str = _setting("full", "what the network sees: the full image, the face, or both side by side", "data", CROPS)
 
     arch: str = _setting("vgg19", "network", "model", ARCHS)
     weights: str = _setting("imagenet", "imagenet, none, or a torchvision state dict file", "model")
+    freeze: str = _setting(
+        "none", "what does not learn: nothing, all before the last block, the backbone", "model", FREEZE
+    )
 
     epochs: int = _setting(20, "passes over the (oversampled) training images", "optimisation")
+    patience: int = _setting(0, "stop after so many epochs without a better validation AP, 0 for never", "optimisation")
     batch_size: int = _setting(32, "images a step", "optimisation")
     optimizer: str = _setting("adam", "optimizer", "optimisation", ("adam", "adamw", "sgd"))
     lr: float = _setting(5e-5, "peak learning rate", "optimisation")
@@ -53,6 +66,10 @@ class TrainConfig:
     loss: str = _setting("focal", "loss function", "optimisation", ("focal", "bce"))
     focal_gamma: float = _setting(2.0, "focal loss: how much easy examples are played down", "optimisation")
     focal_alpha: float = _setting(0.5, "focal loss: weight of the artifact class, 0 to 1", "optimisation")
+    class_weights: str = _setting(
+        "none", "balanced: weigh the classes by their rarity, in place of --focal-alpha", "optimisation", CLASS_WEIGHTS
+    )
+    label_smoothing: float = _setting(0.0, "share of each label that is spread over both classes", "optimisation")
     clip: float = _setting(0.0, "largest gradient norm, 0 for no limit", "optimisation")
     ema: float = _setting(0.0, "decay of a moving average of the weights, 0 for none", "optimisation")
     target: str = _setting("f1", "goal of the threshold: f1, recall=R, precision=P or cost=FN:FP", "optimisation")
@@ -60,15 +77,21 @@ class TrainConfig:
     seed: int = _setting(0, "seed of the split, the initial weights and every random draw", "machine")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1, mps", "machine")
     precision: str = _setting("auto", "arithmetic of the network", "machine", ("auto", "fp32", "bf16", "fp16"))
+    compile: bool = _setting(False, "compile the network first (torch.compile; needs a C++ compiler)", "machine")
     workers: int = _setting(-1, "processes that prepare batches, -1 for automatic", "machine")
 
     def __post_init__(self):
-        for name in ("validation", "inject", "focal_alpha", "ema"):
+        for name in ("validation", "inject", "focal_alpha", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
         for name in ("epochs", "batch_size", "image_size", "lr"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{flag(name)} must be positive, not {getattr(self, name)}")
+        for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay", "clip"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{flag(name)} cannot be negative")
+        if self.batch_size < 2:
+            raise ConfigError("--batch-size must be at least 2: batch norm cannot do with one image")
         try:
             parse_target(self.target)
         except ValueError as error:
@@ -107,12 +130,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for setting in dataclasses.fields(TrainConfig):
         title = setting.metadata["group"]
         group = groups.setdefault(title, parser.add_argument_group(title))
+        choices, switch = setting.metadata["choices"], isinstance(setting.default, bool)
+        form = {"action": argparse.BooleanOptionalAction} if switch else {"type": type(setting.default)}
+        if not switch:
+            form |= {"choices": choices, "metavar": None if choices else setting.name.upper()}
         group.add_argument(
             f"--{flag(setting.name)}",
-            type=type(setting.default),
-            choices=setting.metadata["choices"],
+            **form,
             default=argparse.SUPPRESS,
-            metavar=None if setting.metadata["choices"] else setting.name.upper(),
             help=f"{setting.metadata['help']} (default: {setting.default})",
         )
 

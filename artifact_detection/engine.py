@@ -14,15 +14,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+from artifact_detection import sharing
+from artifact_detection.processes import ALONE, Crew
+
+OPTIMIZERS = {  # fused: one pass over the weights
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
 }
 
 
 class TrainingError(Exception):
     """Training that cannot go on; the message says why."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training that was asked to stop; the trainer's state is that after its last whole step."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -80,8 +87,8 @@ def predict(
 class Trainer:
     """A model in training, and everything that an interruption must not lose.
 
-    Each epoch draws its random numbers from (seed, epoch) alone, so a run continued from `state()` after an epoch
-    gives the same weights, bit for bit on the CPU, as one that was never interrupted.
+    Each step draws its random numbers from (seed, epoch, step) alone, so a run continued from `state()` gives the same
+    weights, bit for bit on the CPU, as one that was never interrupted, wherever in an epoch that was.
     """
 
     def __init__(
@@ -96,12 +103,15 @@ class Trainer:
         dtype: torch.dtype,
         ema: float = 0.0,
         clip: float = 0.0,
+        crew: Crew = ALONE,
     ):
         self.model, self.loader, self.loss_function = model, loader, loss_function
         self.optimizer, self.scheduler = optimizer, LambdaLR(optimizer, schedule)
         self.average = average_model(model, ema)
         self.seed, self.dtype, self.clip = seed, dtype, clip
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.crew, self.network = crew, sharing.share_model(model, crew)
+        self.done, self.loss = 0, 0.0  # steps of an unfinished epoch, and the sum of its losses
 
     @property
     def device(self) -> torch.device:
@@ -112,27 +122,35 @@ class Trainer:
         """The model to score with: the moving average where there is one."""
         return self.average.module if isinstance(self.average, AveragedModel) else self.model
 
-    def run_epoch(self, epoch: int) -> float:
-        """One pass over the loader (epochs count from 0): the mean loss per sample."""
-        self.loader.batch_sampler.epoch = epoch
-        torch.manual_seed(self.seed * 1_000_003 + epoch)
+    def run_epoch(self, epoch: int, stop: Callable[[], bool] = lambda: False) -> float:
+        """The rest of an epoch (they count from 0): its mean loss per sample. Raises Interrupted after `stop()`."""
+        batches = self.loader.batch_sampler
+        batches.epoch, batches.done = epoch, self.done
         self.model.train()
-        total, samples = 0.0, 0
-        for images, targets in tqdm(self.loader, f"epoch {epoch + 1}", unit="batch", leave=False, disable=None):
-            total += self.step(images, targets) * len(targets)
-            samples += len(targets)
-        return total / samples
+        steps = tqdm(self.loader, f"epoch {epoch + 1}", len(batches), initial=self.done, unit="batch", leave=False,
+                     disable=None if self.crew.leads else True)  # fmt: skip
+        for images, targets in steps:
+            draws = np.random.SeedSequence((self.seed, epoch, self.done)).generate_state(1)
+            torch.manual_seed(int(draws[0]))
+            self.loss += self.step(images, targets) * len(targets)
+            self.done += 1
+            if self.crew.any(stop(), self.device):
+                raise Interrupted
+        loss = sum(self.crew.gather(self.loss)) / batches.total
+        self.done, self.loss = 0, 0.0
+        return loss
 
     def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
-        """One update from (B, 3, S, S) uint8 and (B,) float32: the loss. TrainingError if it is not finite."""
+        """One update from (B, 3, H, W) uint8 and (B,) float32: the loss. TrainingError if it is not finite."""
         images, targets = images.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+        share = self._take_part()
         with autocast(self.device, self.dtype):
-            logits = self.model(images)  # (B,)
+            logits = self.network(images)  # (B,)
         loss = self.loss_function(logits.float(), targets)
-        if not torch.isfinite(loss):
+        if self.crew.any(not torch.isfinite(loss), self.device):
             raise TrainingError(f"the loss became {loss.item()}: try a lower --lr or --precision fp32")
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss * share).backward()
         if self.clip:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -142,6 +160,15 @@ class Trainer:
         if isinstance(self.average, AveragedModel):
             self.average.update_parameters(self.model)
         return loss.item()
+
+    def _take_part(self) -> float:
+        """Tell the model which part of the batch comes; what its mean loss weighs in the average over processes."""
+        if self.crew.world == 1:
+            return 1.0
+        batches = self.loader.batch_sampler
+        (start, stop), (first, last) = batches.batch(self.done), batches.bounds(self.done)
+        sharing.set_part(self.model, (first - start, last - start, stop - start))
+        return self.crew.world * (last - first) / (stop - start)
 
     def _parts(self) -> dict:
         return {
@@ -153,12 +180,21 @@ class Trainer:
         }
 
     def state(self) -> dict:
-        """Tensors and plain values, for `restore`."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        """Tensors and plain values, for `restore`. Shares memory with the trainer."""
+        loss = sum(self.crew.gather(self.loss))
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"done": self.done, "loss": loss}
 
     def restore(self, state: dict) -> None:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        self.done, self.loss = state["done"], state["loss"] if self.crew.leads else 0.0
+
+
+def is_over(history: list[dict], epochs: int, patience: int) -> bool:
+    """Whether all epochs are done, or `patience` of them (0: never) brought no better average precision."""
+    scores = [row["val_ap"] for row in history]
+    waited = len(scores) - 1 - int(np.argmax(scores)) if scores else 0
+    return len(scores) >= epochs or 0 < patience <= waited
 
 
 def validation_row(targets: np.ndarray, logits: np.ndarray, loss_function: nn.Module) -> dict[str, float]:
@@ -174,10 +210,12 @@ def validation_row(targets: np.ndarray, logits: np.ndarray, loss_function: nn.Mo
     }
 
 
-def measure_rate(trainer: Trainer, image_size: int, batch_size: int, steps: int = 2) -> float:
+def measure_rate(trainer: Trainer, batch_size: int, steps: int = 2) -> float:
     """Training speed in images/s on random images; the trainer is left as it was."""
     probe = copy.deepcopy(trainer.model).train()
-    images = torch.randint(256, (batch_size, 3, image_size, image_size), dtype=torch.uint8, device=trainer.device)
+    sharing.set_part(probe, (0, batch_size, batch_size))
+    shape = (batch_size, 3, *probe.preprocessing.shape)
+    images = torch.randint(256, shape, dtype=torch.uint8, device=trainer.device)
     for step in range(steps + 1):
         if step == 1:  # the first one pays for allocations
             start = time.perf_counter()

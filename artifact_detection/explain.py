@@ -35,7 +35,7 @@ BATCH = 16
 
 
 def heatmaps(model: Detector, images: torch.Tensor, method: str = "layercam") -> tuple[np.ndarray, np.ndarray]:
-    """Heat maps (B, S, S) float32 in [0, 1] and logits (B,) of images (B, 3, S, S) uint8.
+    """Heat maps (B, H, W) float32 in [0, 1] and logits (B,) of images (B, 3, H, W) uint8.
 
     1 is the place that speaks most for an artifact in that image; a map of zeros means that no place does. Leaves the
     model in evaluation mode. Raises ValueError for a method that is not one of METHODS.
@@ -45,7 +45,7 @@ def heatmaps(model: Detector, images: torch.Tensor, method: str = "layercam") ->
     activations, logits = _forward(model.eval(), images)
     gradients = torch.autograd.grad(logits.sum(), activations)[0]  # (B, C, h, w)
     maps = F.relu(METHODS[method](activations, gradients).sum(1, keepdim=True)).detach()  # (B, 1, h, w)
-    maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")[:, 0]  # (B, S, S)
+    maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")[:, 0]  # (B, H, W)
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     return maps.cpu().numpy(), logits.detach().cpu().numpy()
 
@@ -84,13 +84,16 @@ def _hooked(layers: Sequence[nn.Module], hook: Callable) -> Iterator[None]:
 
 
 def explain(model: Detector, images: Sequence[np.ndarray], method: str = "layercam") -> np.ndarray:
-    """Heat maps (N, S, S) float32 in [0, 1] of images (H, W, 3) uint8 of any size, under the model's preprocessing."""
+    """Heat maps (N, S, S) float32 in [0, 1] of whole images (H, W, 3) uint8 of any size, S the preprocessing's size."""
     device, maps = next(model.parameters()).device, []
     for start in range(0, len(images), BATCH):
-        batch = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
-        maps.append(heatmaps(model, torch.stack(batch).to(device), method)[0])
+        part = images[start : start + BATCH]
+        batch = torch.stack([evaluation_transform(image, model.preprocessing) for image in part])
+        found = heatmaps(model, batch.to(device), method)[0]
+        places = map(model.preprocessing.place, part)
+        maps += [model.preprocessing.on_image(heatmap, place) for heatmap, place in zip(found, places, strict=True)]
     size = model.preprocessing.size
-    return np.concatenate(maps) if maps else np.empty((0, size, size), np.float32)
+    return np.stack(maps) if maps else np.empty((0, size, size), np.float32)
 
 
 def is_hit(point: tuple[int, int], mask: np.ndarray, margin: float) -> bool:

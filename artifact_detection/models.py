@@ -17,6 +17,7 @@ ARCHS = (
     "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
 )  # fmt: skip
 CHECKPOINT_FORMAT = 1
+FREEZE = ("none", "early", "backbone")
 
 
 class WeightsError(Exception):
@@ -30,20 +31,41 @@ class CheckpointError(Exception):
 class Detector(nn.Module):
     """P(artifact) for face images: normalisation -> convolutional trunk -> global average pooling -> head -> logit.
 
-    forward: (B, 3, S, S) uint8 -> (B,) float logits; sigmoid(logit) is P(artifacts).
-    features: (B, 3, S, S) uint8 -> (B, C, h, w), the last convolutional map; head: that map -> logits.
+    forward: (B, 3, H, W) uint8 -> (B,) float logits; sigmoid(logit) is P(artifacts).
+    features: (B, 3, H, W) uint8 -> (B, C, h, w), the last convolutional map; head: that map -> logits.
     """
 
     def __init__(self, arch: str, trunk: nn.Module, preprocessing: Preprocessing):
         super().__init__()
-        self.arch, self.preprocessing = arch, preprocessing
+        self.arch, self.preprocessing, self.frozen = arch, preprocessing, []
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self.trunk = trunk
         self.head = _head(_channels(trunk))
 
+    def freeze(self, what: str) -> None:
+        """Keep weights and batch-norm statistics as they are: of the whole trunk ("backbone"), of all but its last
+        block ("early"), or of nothing ("none"). The head always learns. Raises ValueError for anything else."""
+        if what not in FREEZE:
+            raise ValueError(f"unknown part {what!r} to freeze: choose from {', '.join(FREEZE)}")
+        parts = list(self.trunk.children())
+        self.frozen = {"none": [], "early": parts[: _last_block(parts)], "backbone": parts}[what]
+        for part in self.frozen:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Detector":
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
+
+    def shift_logits(self, by: float) -> None:
+        """Add a constant to every logit."""
+        with torch.no_grad():
+            self.head[-2].bias += by
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        normalised = (images.float() - self.mean) / self.std  # (B, 3, S, S)
+        normalised = (images.float() - self.mean) / self.std  # (B, 3, H, W)
         return self.trunk(normalised.contiguous(memory_format=torch.channels_last))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -58,6 +80,15 @@ def _head(channels: int) -> nn.Sequential:
         nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.2),
         nn.Linear(512, 1), nn.Flatten(0),
     )  # fmt: skip
+
+
+def _last_block(parts: list[nn.Module]) -> int:
+    """Where the last block of a trunk's parts begins: after a VGG's last but one pooling, else the last fourth."""
+    pools = [index for index, part in enumerate(parts) if isinstance(part, nn.MaxPool2d)]
+    if len(pools) > 1:
+        return pools[-2] + 1
+    sizes = [sum(weight.numel() for weight in part.parameters()) for part in parts]
+    return max(index for index in range(len(sizes)) if sum(sizes[index:]) >= sum(sizes) / 4)
 
 
 @torch.no_grad()

@@ -1,12 +1,15 @@
 """The run folder: runs/<name>/ with everything that is needed to believe, repeat or continue a training."""
 
+import copy
 import importlib.metadata
+import importlib.util
 import io
 import json
 import platform
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,9 @@ import torch
 
 from artifact_detection.config import to_toml
 from artifact_detection.data import ImageSet
-from artifact_detection.files import exclusive_lock, write_atomic
+from artifact_detection.files import exclusive_lock, remove_leftovers, write_atomic
 from artifact_detection.models import load_tensors
+from artifact_detection.processes import ALONE, Crew
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless")
 
@@ -26,18 +30,29 @@ class RunError(Exception):
 
 
 class RunFolder:
-    """Reads and writes the files of one run; each appears whole or not at all."""
+    """Reads and writes the files of one run; each appears whole or not at all. With several processes one writes."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, crew: Crew = ALONE):
+        self.path, self.crew = path, crew
+        self._writer, self._pending = ThreadPoolExecutor(1, "save"), Future()
+        self._pending.set_result(None)
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator["RunFolder"]:
+    def open(cls, path: Path, crew: Crew = ALONE) -> Iterator["RunFolder"]:
         """The folder, made where missing and locked against a second run until the block ends."""
+        run = cls(path, crew)
         path.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(path):
-            yield cls(path)
+        with exclusive_lock(path) if crew.leads else nullcontext(), run._writer:
+            if crew.leads:
+                remove_leftovers([path])
+            yield run
+            run.wait()
+
+    def wait(self) -> None:
+        """Until everything is on the disk; raises the error that kept it from getting there."""
+        self._pending.result()
+        self.crew.wait()
 
     def refuse_if_used(self) -> None:
         if (self.path / "last.pt").exists():
@@ -59,10 +74,15 @@ class RunFolder:
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         environment = {"python": platform.python_version(), "git_commit": git_commit()}
         tables = {"settings": settings, "data": facts, "environment": environment, "packages": versions}
-        write_atomic(self.path / "config.toml", to_toml(tables))
+        self._write("config.toml", to_toml(tables))
 
     def write_history(self, rows: list[dict]) -> None:
-        write_atomic(self.path / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+        """history.csv and, where TensorBoard is installed, its scalars of the last row."""
+        self._write("history.csv", pd.DataFrame(rows).to_csv(index=False))
+        if self.crew.leads and (writer := _summary_writer(self.path)):
+            with writer:
+                for name, value in rows[-1].items():
+                    writer.add_scalar(name, value, rows[-1]["epoch"])
 
     def read_history(self) -> pd.DataFrame:
         return pd.read_csv(self.path / "history.csv")
@@ -71,15 +91,35 @@ class RunFolder:
         """<split>_predictions.csv: path, label, probability (of "artifacts"), prediction."""
         columns = {"probability": probabilities.round(6), "prediction": (probabilities >= threshold).astype(int)}
         table = images.table[["path", "label"]].assign(**columns)
-        write_atomic(self.path / f"{split}_predictions.csv", table.to_csv(index=False))
+        self._write(f"{split}_predictions.csv", table.to_csv(index=False))
 
     def write_json(self, name: str, values: dict) -> None:
-        write_atomic(self.path / name, json.dumps(values, indent=2) + "\n")
+        self._write(name, json.dumps(values, indent=2) + "\n")
 
     def save(self, name: str, checkpoint: dict) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomic(self.path / name, buffer.getvalue())
+        if self.crew.leads:
+            buffer = io.BytesIO()
+            torch.save(checkpoint, buffer)
+            write_atomic(self.path / name, buffer.getvalue())
+
+    def save_meanwhile(self, name: str, checkpoint: dict) -> None:
+        """Save a copy of it while training goes on; errors surface in the next call, or in `wait`."""
+        self._pending.result()
+        if self.crew.leads:
+            self._pending = self._writer.submit(self.save, name, copy.deepcopy(checkpoint))
+
+    def _write(self, name: str, text: str) -> None:
+        if self.crew.leads:
+            write_atomic(self.path / name, text)
+
+
+def _summary_writer(path: Path):
+    """TensorBoard's writer for a folder, None where it is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter  # here, not above: it takes a second to load
+
+    return SummaryWriter(str(path / "tensorboard"))
 
 
 def git_commit() -> str:

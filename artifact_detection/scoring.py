@@ -77,9 +77,8 @@ class Scorer:
         return expit(logits.astype(np.float64) / self.checkpoint["temperature"]).round(DIGITS)
 
     def fill_up(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """(batch, 3, S, S) uint8: the images, and zeros for the rest."""
-        size = self.preprocessing.size
-        batch = torch.zeros((self.batch, 3, size, size), dtype=torch.uint8)
+        """(batch, 3, *shape) uint8: the images, and zeros for the rest."""
+        batch = torch.zeros((self.batch, 3, *self.preprocessing.shape), dtype=torch.uint8)
         torch.stack(list(images), out=batch[: len(images)])
         return batch
 

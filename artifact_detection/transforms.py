@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
+from artifact_detection.faces import find_face
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CROPS = ("full", "face", "both")
+FACE_MARGIN = 0.35  # added on each side of the face's box, as a share of its longer side
+
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -20,22 +26,71 @@ class Preprocessing:
 
     size: pixels of the square the whole image is resized to (the aspect ratio is not kept, nothing is cut off);
     interpolation: "area" = mean of the covered pixels when shrinking, bilinear when enlarging;
-    mean, std: of RGB in [0, 1].
+    mean, std: of RGB in [0, 1];
+    crop: "full" image, "face" (the square around it that `find_face` gives), or "both" side by side.
     """
 
     size: int = 224
     interpolation: str = "area"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    crop: str = "full"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of what the network sees."""
+        return self.size, 2 * self.size if self.crop == "both" else self.size
+
+    def fit(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 of any size -> (*shape, 3) uint8; deterministic."""
+        views = []
+        if self.crop != "face":
+            views.append(resize(image, self.size))
+        if self.crop != "full":
+            left, top, right, bottom = face_square(image)
+            views.append(resize(image[top:bottom, left:right], self.size))
+        return views[0] if len(views) == 1 else np.hstack(views)
+
+    def place(self, image: np.ndarray) -> tuple[float, ...]:
+        """Where the cropped view lies in the image: left, top, right, bottom as shares of its sides."""
+        if self.crop == "full":
+            return 0.0, 0.0, 1.0, 1.0
+        return tuple((np.array(face_square(image)) / np.array([image.shape[1], image.shape[0]] * 2)).tolist())
+
+    def on_image(self, heatmap: np.ndarray, place: tuple[float, ...]) -> np.ndarray:
+        """A heat map (*shape) of `fit(image)` as one of the whole image, (size, size); where both see, the larger."""
+        if self.crop == "full":
+            return heatmap
+        whole = heatmap[:, : self.size].copy() if self.crop == "both" else np.zeros_like(heatmap)
+        left, top, right, bottom = np.round(np.array(place) * self.size).astype(int)
+        if right > left and bottom > top:
+            part = cv2.resize(heatmap[:, -self.size :], (right - left, bottom - top))
+            np.maximum(whole[top:bottom, left:right], part, out=whole[top:bottom, left:right])
+        return whole
 
     def to_dict(self) -> dict:
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: dict) -> "Preprocessing":
-        if values["interpolation"] != "area":
-            raise ValueError(f"unknown interpolation {values['interpolation']!r}")
-        return cls(values["size"], "area", tuple(values["mean"]), tuple(values["std"]))
+        crop = values.get("crop", "full")  # checkpoints of before it could be chosen have none
+        if values["interpolation"] != "area" or crop not in CROPS:
+            raise ValueError(f"unknown interpolation {values['interpolation']!r} or crop {crop!r}")
+        return cls(values["size"], "area", tuple(values["mean"]), tuple(values["std"]), crop)
+
+
+def face_square(image: np.ndarray) -> Box:
+    """(left, top, right, bottom), pixels inside the image: the face with a margin, a square unless an edge cuts it.
+
+    image: (H, W, 3) uint8. Where no face is seen, a centred guess.
+    """
+    height, width = image.shape[:2]
+    face = find_face(image)
+    x, y = face.centre
+    half = max(face.box[2] - face.box[0], face.box[3] - face.box[1]) * (0.5 + FACE_MARGIN)
+    left, right = np.clip(np.round([x - half, x + half]).astype(int), 0, width)
+    top, bottom = np.clip(np.round([y - half, y + half]).astype(int), 0, height)
+    return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else (0, 0, width, height)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -54,14 +109,15 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def evaluation_transform(image: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """The evaluation preset: (H, W, 3) uint8 -> (3, size, size) uint8; deterministic."""
-    return to_tensor(resize(image, preprocessing.size))
+    """The evaluation preset: (H, W, 3) uint8 -> (3, *preprocessing.shape) uint8; deterministic."""
+    return to_tensor(preprocessing.fit(image))
 
 
 def augmentation(preset: str) -> v2.Transform:
     """The training presets, for (3, H, W) uint8 tensors; random numbers come from torch's global generator.
 
-    No preset cuts out, mixes or posterises images: an erased patch would itself be an artifact with a clean label.
+    No preset cuts out or mixes images: an erased patch would itself be an artifact with a clean label. "trivial" is
+    TrivialAugmentWide (Mueller & Hutter, arXiv 2103.10158), which also posterises and solarises.
     Raises ValueError for an unknown preset.
     """
     if preset not in AUGMENTATIONS:
@@ -87,4 +143,5 @@ AUGMENTATIONS = {
         _affine(degrees=20, translate=0.1, scale=0.15, shear=8),  # rotation, shift, zoom and shear in one resampling
         v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.2, hue=0.02),
     ],
+    "trivial": [v2.RandomHorizontalFlip(), v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)],
 }

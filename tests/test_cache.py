@@ -5,6 +5,9 @@ import pytest
 from PIL import Image
 
 from artifact_detection.cache import cached_images
+from artifact_detection.transforms import CROPS, Preprocessing
+
+SIZE_16 = Preprocessing(16)
 
 
 @pytest.fixture
@@ -16,30 +19,46 @@ def paths(tmp_path):
 
 
 def test_holds_the_resized_images_in_order(paths, tmp_path):
-    cached = cached_images(paths, 16, tmp_path / "cache")
+    cached = cached_images(paths, SIZE_16, tmp_path / "cache")
     assert cached.images.shape == (3, 16, 16, 3) and cached.images.dtype == np.uint8
     assert [int(image.mean()) for image in cached.images] == [10, 20, 30] and cached.errors == {}
     assert isinstance(cached.images, np.memmap)
 
 
 def test_is_read_again_only_after_a_change(paths, tmp_path, monkeypatch):
-    first = cached_images(paths, 16, tmp_path / "cache").images.copy()
+    first = cached_images(paths, SIZE_16, tmp_path / "cache").images.copy()
     monkeypatch.setattr("artifact_detection.cache.read_image", None)  # decoding would fail now
-    assert np.array_equal(cached_images(paths, 16, tmp_path / "cache").images, first)
+    assert np.array_equal(cached_images(paths, SIZE_16, tmp_path / "cache").images, first)
     monkeypatch.undo()
     Image.new("RGB", (20, 30), (99, 99, 99)).save(paths[1])
     os.utime(paths[1], (1, 1))
-    assert cached_images(paths, 16, tmp_path / "cache").images[1].mean() == 99
+    assert cached_images(paths, SIZE_16, tmp_path / "cache").images[1].mean() == 99
 
 
 def test_size_is_part_of_the_key(paths, tmp_path):
-    assert [cached_images(paths, size, tmp_path / "cache").images.shape[1] for size in (8, 16)] == [8, 16]
+    assert [cached_images(paths, Preprocessing(size), tmp_path / "cache").images.shape[1] for size in (8, 16)] == [
+        8,
+        16,
+    ]
+
+
+def test_crop_is_part_of_the_key_and_both_is_two_squares_wide(paths, tmp_path):
+    shapes = [cached_images(paths, Preprocessing(16, crop=crop), tmp_path / "cache").images.shape for crop in CROPS]
+    assert shapes == [(3, 16, 16, 3), (3, 16, 16, 3), (3, 16, 32, 3)]
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
+
+
+def test_without_a_cache_the_same_pixels_are_decoded_each_time(paths, tmp_path):
+    paths[1].write_bytes(b"no image")
+    kept, streamed = (cached_images(paths, SIZE_16, folder) for folder in (tmp_path / "cache", None))
+    assert streamed.errors == kept.errors and len(streamed.images) == 3
+    assert all(np.array_equal(streamed.images[row], kept.images[row]) for row in (0, 2))
 
 
 def test_unreadable_file_is_named_and_the_others_are_there(paths, tmp_path):
     paths[1].write_bytes(b"no image")
     for _ in range(2):  # built, then read from the cache
-        cached = cached_images(paths, 16, tmp_path / "cache")
+        cached = cached_images(paths, SIZE_16, tmp_path / "cache")
         assert list(cached.errors) == [1] and cached.errors[1]
         assert [int(image.mean()) for image in cached.images] == [10, 0, 30]
 
@@ -50,7 +69,7 @@ def test_half_built_entry_is_never_used(paths, tmp_path, monkeypatch):
 
     monkeypatch.setattr("artifact_detection.cache.read_image", stop)
     with pytest.raises(KeyboardInterrupt):
-        cached_images(paths, 16, tmp_path / "cache")
+        cached_images(paths, SIZE_16, tmp_path / "cache")
     monkeypatch.undo()
     assert list((tmp_path / "cache").iterdir()) == []
-    assert cached_images(paths, 16, tmp_path / "cache").images.any()
+    assert cached_images(paths, SIZE_16, tmp_path / "cache").images.any()

@@ -3,30 +3,22 @@ import pytest
 import torch
 from torch import nn
 
-from artifact_detection import data, engine
+from artifact_detection import engine, sampling
 from artifact_detection.losses import FocalLoss
 from artifact_detection.models import build_model
 from artifact_detection.schedules import constant
 from artifact_detection.transforms import Preprocessing
-from tests.test_data import image_set
-
-SIZE = 32
-
-
-def toy_images(count: int = 24) -> data.ImageSet:
-    """Noise; every third image has a bright square and the label "artifacts"."""
-    images = image_set([int(i % 3 == 0) for i in range(count)], SIZE)
-    for row in np.flatnonzero(images.labels):
-        images.pixels[row, 8:20, 8:20] = 250
-    return images
+from tests.toys import SIZE, toy_images
 
 
 def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int = 0, **options) -> engine.Trainer:
     torch.manual_seed(seed)
     images, preprocessing = toy_images(), Preprocessing(SIZE)
     model = build_model("resnet18", "none", preprocessing)
-    samples = data.TrainingImages(images, "heavy", preprocessing)
-    loader = data.training_loader(samples, data.EpochBatches(images.labels, 8, "random", seed), workers, pin=False)
+    samples = sampling.TrainingImages(images, "heavy", preprocessing)
+    loader = sampling.training_loader(
+        samples, sampling.EpochBatches(images.labels, 8, "random", seed), workers, pin=False
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     settings = {"seed": seed, "dtype": torch.float32, "ema": ema} | options
     return engine.Trainer(model, loader, FocalLoss(), optimizer, constant(), **settings)
@@ -38,10 +30,10 @@ def weights(trainer: engine.Trainer) -> torch.Tensor:
 
 def test_toy_set_is_learned():
     trainer = toy_trainer(ema=0.5)
-    for epoch in range(8):
+    for epoch in range(12):
         trainer.run_epoch(epoch)
     images = toy_images()
-    loader = data.evaluation_loader(data.EvaluationImages(images, Preprocessing(SIZE)), 7)
+    loader = sampling.evaluation_loader(images, 7)
     logits = engine.predict(trainer.scoring_model, loader)
     assert ((logits > 0) == images.labels).all()
 

@@ -17,11 +17,11 @@ from artifact_detection import int8
 from artifact_detection.explain import heatmaps
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy
-from artifact_detection.filtering.processes import Crew
 from artifact_detection.filtering.reading import opened, prepare
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
 from artifact_detection.images import ImageError
+from artifact_detection.processes import Crew
 from artifact_detection.scoring import Scorer, prepared_batches
 from artifact_detection.stability import REENCODINGS
 from artifact_detection.transforms import evaluation_transform
@@ -82,8 +82,7 @@ def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, t
 
 def _score_batch(scorer: Scorer, batch: list[tuple[Record, torch.Tensor | None]]) -> list[Record]:
     """Rows keep their place in the batch, whatever cannot be used: results do not depend on the neighbours' fate."""
-    size = scorer.preprocessing.size
-    blank = torch.zeros((3, size, size), dtype=torch.uint8)
+    blank = torch.zeros((3, *scorer.preprocessing.shape), dtype=torch.uint8)
     probabilities = scorer.score_batch([blank if image is None else image for _, image in batch])
     for (record, image), probability in zip(batch, probabilities, strict=True):
         record.probability = None if image is None else float(probability)
@@ -127,15 +126,19 @@ def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int)
 def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
     """Store a coarse heat map for each item that has none."""
 
-    def view(item: Item) -> list[torch.Tensor]:
+    preprocessing = scorer.preprocessing
+
+    def view(item: Item) -> list[tuple[torch.Tensor, tuple]]:
         with suppress(ImageError), opened(item) as image:
-            return [evaluation_transform(image.pixels, scorer.preprocessing)]
+            return [(evaluation_transform(image.pixels, preprocessing), preprocessing.place(image.pixels))]
         return []
 
-    def coarse_maps(images: list[torch.Tensor]) -> list[dict]:
+    def coarse_maps(views: list[tuple[torch.Tensor, tuple]]) -> list[dict]:
         device = next(scorer.model.parameters()).device
+        images, places = zip(*views, strict=True)
         maps, _ = heatmaps(scorer.model, scorer.fill_up(images).to(device))
-        coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in maps[: len(images)])
+        whole = (preprocessing.on_image(one, place) for one, place in zip(maps, places, strict=False))
+        coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in whole)
         return [{"heatmap": (255 * one).round().astype(np.uint8).tobytes()} for one in coarse]
 
     lacking = _lacking(_batches(items, scorer.batch), stores, lambda record: bool(record.heatmap))
@@ -150,8 +153,8 @@ def _lacking(batches: Sequence[list[Item]], stores: Stores, has: Callable[[Recor
 def _complete(
     batches: Sequence[list[Item]],
     stores: Stores,
-    views: Callable[[Item], list[torch.Tensor]],
-    find_out: Callable[[list[torch.Tensor]], list[dict]],
+    views: Callable[[Item], list],
+    find_out: Callable[[list], list[dict]],
     description: str,
     threads: int,
 ) -> None:

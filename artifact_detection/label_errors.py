@@ -1,0 +1,62 @@
+"""Which labels are probably wrong: out-of-fold predictions that contradict them most.
+
+The score is the probability of the given label under a model that never saw the image ("self-confidence": Northcutt,
+Jiang & Chuang, "Confident Learning", arXiv 1911.00068).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from artifact_detection import metrics, plots
+from artifact_detection.data import ImageSet
+from artifact_detection.files import write_atomic
+from artifact_detection.images import read_image
+from artifact_detection.labels import ARTIFACT, CLASSES
+from artifact_detection.transforms import resize
+
+SHOWN = 24
+SIDE = 160  # pixels of an image in the gallery
+
+
+def join_folds(folders: list[Path], images: ImageSet, groups: np.ndarray) -> pd.DataFrame:
+    """One table of held_out_predictions.csv of every fold, in the order of `images`, with columns fold and group."""
+    tables = [pd.read_csv(path / "held_out_predictions.csv").assign(fold=n) for n, path in enumerate(folders, 1)]
+    order = images.table[["path"]].assign(group=groups)
+    return pd.concat(tables).merge(order, on="path", how="right", validate="one_to_one")
+
+
+def rank_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """The images whose out-of-fold prediction is not their label, the most doubtful label first.
+
+    table: columns path, label, probability (of "artifacts"), prediction and whatever else; returned with
+    `label_probability`, the probability of the given label.
+    """
+    given = np.where(table["label"] == ARTIFACT, table["probability"], 1 - table["probability"])
+    doubtful = table.assign(label_probability=given.round(6))[table["label"] != table["prediction"]]
+    return doubtful.sort_values(["label_probability", "path"], ignore_index=True)
+
+
+def write_report(folder: Path, table: pd.DataFrame, root: Path) -> str:
+    """oof_predictions.csv, metrics.json, label_errors.csv and its gallery, label_errors.png; what to tell the user.
+
+    table: as `join_folds` gives it; root: the folder that its paths start from.
+    """
+    summary = metrics.summarize(table["label"], table["probability"], predictions=table["prediction"])
+    ranking = rank_labels(table)
+    write_atomic(folder / "oof_predictions.csv", table.to_csv(index=False))
+    write_atomic(folder / "metrics.json", json.dumps(summary.as_dict(), indent=2) + "\n")
+    write_atomic(folder / "label_errors.csv", ranking.to_csv(index=False))
+    plots.save(plot_label_errors(ranking, root), folder / "label_errors.png")
+    return f"out of fold, all training images: {summary.table()}\n\n{len(ranking)} labels to check: {folder}"
+
+
+def plot_label_errors(ranking: pd.DataFrame, root: Path) -> Figure:
+    """The first images of a ranking, with what their label says and how probable that is."""
+    shown = ranking.head(SHOWN)
+    images = [resize(read_image(root / path), SIDE) for path in shown["path"]]
+    titles = [f"{Path(row.path).name}\n{CLASSES[row.label]}: {row.label_probability:.2f}" for row in shown.itertuples()]
+    return plots.plot_gallery(images, titles)

@@ -1,0 +1,76 @@
+"""Sharing a run among the processes that torchrun started; alone, every step is a no-op."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed
+
+PATIENCE = timedelta(days=30)  # to wait for the slowest process
+
+
+@dataclass(frozen=True)
+class Crew:
+    """rank: this process' number, the first one leads; world: how many there are."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until every process has come this far."""
+        if self.world > 1:
+            distributed.barrier()
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """The leader goes through the block before the others do: they find what it made there."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The plain value (or array) of every process, by rank, in every process."""
+        if self.world == 1:
+            return [value]
+        values = [None] * self.world
+        distributed.all_gather_object(values, value)
+        return values
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether it is so in any process; quicker than `gather`."""
+        if self.world == 1:
+            return flag
+        vote = torch.tensor(float(flag), device=device)
+        distributed.all_reduce(vote, distributed.ReduceOp.MAX)
+        return bool(vote)
+
+
+ALONE = Crew()
+
+
+@contextmanager
+def join_crew() -> Iterator[Crew]:
+    """The processes of torchrun, or this one alone; only the first one prints. All must see one output folder."""
+    crew = Crew(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    if crew.world == 1:
+        yield crew
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        with nullcontext() if crew.leads else redirect_stdout(io.StringIO()):
+            yield crew
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,188 @@
+"""From decoded images to batches: oversampling, injection and augmentation on the fly, loaders."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from artifact_detection.data import DatasetError, ImageSet
+from artifact_detection.faces import Face, find_face
+from artifact_detection.injection import SEVERITIES, inject_random
+from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.transforms import Preprocessing, augmentation, to_tensor
+
+OVERSAMPLING = ("random", "sqrt", "balanced", "none")
+
+
+def oversample(labels: np.ndarray, mode: str, rng: np.random.Generator) -> np.ndarray:
+    """Row numbers of one epoch in random order, each row at least once.
+
+    "none": each row once. "random": rows of the minority drawn again with replacement to 1:1. "balanced": the same,
+    and in every batch too. "sqrt": the minority is repeated until the classes stand as the roots of their sizes did.
+    Raises ValueError for an unknown mode.
+    """
+    if mode not in OVERSAMPLING:
+        raise ValueError(f"unknown oversampling {mode!r}: choose from {', '.join(OVERSAMPLING)}")
+    minority, majority = sorted((np.flatnonzero(labels == label) for label in (CLEAN, ARTIFACT)), key=len)
+    if mode == "none" or not len(minority):
+        return rng.permutation(len(labels))
+    wanted = round(np.sqrt(len(minority) * len(majority))) if mode == "sqrt" else len(majority)
+    minority = np.concatenate([minority, rng.choice(minority, wanted - len(minority))])
+    if mode == "balanced":
+        return np.stack([rng.permutation(minority), rng.permutation(majority)], axis=1).ravel()
+    return rng.permutation(np.concatenate([minority, majority]))
+
+
+class Sample(NamedTuple):
+    """One training sample: the row of an image, the seed of its augmentation, whether it gets an artifact."""
+
+    row: int
+    seed: int
+    inject: bool = False
+
+
+class EpochBatches(Sampler[list[Sample]]):
+    """Batches of samples for one epoch after another; the same for the same (seed, epoch), whatever came before.
+
+    Every sample's random numbers come from its own seed, so neither the number of workers nor an interruption changes
+    what the network sees. Set `epoch` before iterating, and `done` to leave out batches that were seen already.
+    Batches differ by at most one sample; none is dropped.
+
+    inject: probability that a clean image gets a synthetic artifact. Clean images then come twice, one right after
+    the other, with antithetic draws u and 1 - u and the same augmentation: at 0.5 a batch holds each image with and
+    without an artifact, so that only the artifact tells the labels apart. A network from scratch learns sooner so.
+
+    rank, world: with several processes each gets its part of every batch, in order.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        batch_size: int,
+        oversampling: str,
+        seed: int,
+        inject: float = 0.0,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.labels, self.batch_size, self.oversampling, self.seed = labels, batch_size, oversampling, seed
+        self.inject, self.rank, self.world = inject, rank, world
+        self.epoch = self.done = 0
+        samples = self.samples()
+        self.total = len(samples)  # images in an epoch, repeats included; the same in every one
+        if self.total < world:
+            raise DatasetError(f"{self.total} training images cannot be shared among {world} processes")
+        self.clean_share = sum(not s.inject and labels[s.row] == CLEAN for s in samples) / self.total
+
+    def __len__(self) -> int:
+        least = max(2, self.world)  # batch norm cannot do with one
+        return max(1, min(-(-self.total // self.batch_size), self.total // least))
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        samples = self.samples()
+        for step in range(self.done, len(self)):
+            start, stop = self.bounds(step)
+            yield samples[start:stop]
+
+    def batch(self, step: int) -> tuple[int, int]:
+        """Where a batch starts and stops among the epoch's samples."""
+        return _part(0, self.total, step, len(self))
+
+    def bounds(self, step: int) -> tuple[int, int]:
+        """Where this process' part of a batch starts and stops."""
+        return _part(*self.batch(step), self.rank, self.world)
+
+    def samples(self) -> list[Sample]:
+        """The epoch's samples in order, repeats included."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        samples = []
+        for row in oversample(self.labels, self.oversampling, rng):
+            draw, seed = rng.random(), int(rng.integers(2**31))
+            twice = self.inject > 0 and self.labels[row] == CLEAN
+            for u in (draw, 1 - draw) if twice else (1.0,):
+                samples.append(Sample(int(row), seed, u < self.inject))
+        return samples
+
+
+def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:
+    """Part `index` of a range cut into `parts` that differ by at most one."""
+    size, longer = divmod(stop - start, parts)
+    first = start + index * size + min(index, longer)
+    return first, first + size + (index < longer)
+
+
+class TrainingImages(Dataset):
+    """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
+
+    whole: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts.
+    """
+
+    def __init__(
+        self, images: ImageSet, preset: str, preprocessing: Preprocessing, whole: bool = False, slightest: int = 1
+    ):
+        self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
+        self.augment, self.preprocessing, self.whole = augmentation(preset), preprocessing, whole
+        self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
+
+    def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        image, label = self.images[sample.row], self.labels[sample.row]
+        if sample.inject:
+            image, label = self.with_artifact(sample, image), ARTIFACT
+        if self.whole:
+            image = self.preprocessing.fit(image)
+        views = np.split(image, range(image.shape[0], image.shape[1], image.shape[0]), axis=1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(sample.seed)
+            return torch.cat([self.augment(to_tensor(view)) for view in views], 2), torch.tensor(float(label))
+
+    def with_artifact(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+        if sample.row not in self.faces:
+            self.faces[sample.row] = find_face(image)
+        rng = np.random.default_rng(sample.seed)
+        return inject_random(image, rng, severities=self.severities, face=self.faces[sample.row])[0]
+
+
+class EvaluationImages(Dataset):
+    """The same images as the network sees them: (3, *shape) uint8 by row number."""
+
+    def __init__(self, images: ImageSet):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        return to_tensor(self.images[row])
+
+
+def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:
+    """Batches ((B, 3, *shape) uint8, (B,) float32), prepared by `workers` processes beside the training.
+
+    workers: -1 for one a spare core, at most 16.
+    """
+    if workers < 0:
+        workers = min(16, max(1, (os.cpu_count() or 1) // batches.world - 1))
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin,
+        worker_init_fn=_serve,
+    )
+
+
+def evaluation_loader(images: ImageSet, batch_size: int, pin: bool = False) -> DataLoader:
+    """Batches (B, 3, *shape) uint8 in order, the last partial one included."""
+    return DataLoader(EvaluationImages(images), batch_size=batch_size, pin_memory=pin)
+
+
+def _serve(_: int) -> None:
+    """A worker uses one core, and leaves it to the main process what a signal means."""
+    torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

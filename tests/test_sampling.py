@@ -1,0 +1,123 @@
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+
+from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.sampling import EpochBatches, Sample, TrainingImages, oversample
+from artifact_detection.transforms import Preprocessing
+from tests.test_data import image_set
+
+
+@pytest.mark.parametrize("labels", [[0] * 90 + [1] * 10, [0] * 10 + [1] * 90], ids=["few artifacts", "few clean"])
+def test_random_oversampling_reaches_one_to_one_and_drops_nothing(labels):
+    labels = np.array(labels)
+    rows = oversample(labels, "random", np.random.default_rng(0))
+    assert np.bincount(labels[rows]).tolist() == [90, 90]
+    assert set(rows) == set(range(100))
+
+
+def test_no_oversampling_is_each_row_once():
+    labels = np.array([0, 1, 0])
+    assert sorted(oversample(labels, "none", np.random.default_rng(0))) == [0, 1, 2]
+
+
+def test_oversampling_of_one_class_changes_nothing():
+    assert sorted(oversample(np.zeros(4, int), "random", np.random.default_rng(0))) == [0, 1, 2, 3]
+
+
+def test_batches_depend_on_seed_and_epoch_only_and_drop_nothing():
+    batches = EpochBatches(np.array([0] * 30 + [1] * 3), batch_size=8, oversampling="random", seed=5)
+    first = list(batches)
+    batches.epoch = 1
+    second = list(batches)
+    batches.epoch = 0
+    assert list(batches) == first != second
+    assert len(first) == len(batches) == 8 and sum(map(len, first)) == 60
+    assert {len(batch) for batch in first} <= {7, 8}  # none so small that batch norm fails
+
+
+def test_sample_is_decided_by_its_seed_and_leaves_torch_alone():
+    samples = TrainingImages(image_set([0, 1]), "heavy", Preprocessing(24), whole=True)
+    before = torch.get_rng_state()
+    (first, label), (again, _), (other, _) = (samples[Sample(1, seed)] for seed in (7, 7, 8))
+    assert first.shape == (3, 24, 24) and first.dtype == torch.uint8 and label == 1.0
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("probability", [0.2, 0.5, 0.9])
+def test_clean_images_are_injected_with_the_given_probability(probability):
+    batches = EpochBatches(np.array([CLEAN] * 500 + [ARTIFACT] * 20), 32, "none", seed=0, inject=probability)
+    samples = batches.samples()
+    clean = [sample for sample in samples if sample.row < 500]
+    assert len(clean) == 1000 and sum(sample.inject for sample in clean) == pytest.approx(1000 * probability, abs=50)
+    assert not any(sample.inject for sample in samples if sample.row >= 500)
+
+
+def test_at_one_half_every_clean_image_comes_with_and_without_an_artifact():
+    samples = EpochBatches(np.zeros(50, int), 8, "none", seed=0, inject=0.5).samples()
+    pairs = list(zip(samples[::2], samples[1::2], strict=True))
+    assert all(first.row == second.row and first.inject != second.inject for first, second in pairs)
+    assert {first.inject for first, _ in pairs} == {True, False}
+
+
+def test_injected_sample_differs_and_is_labelled():
+    images = image_set([CLEAN, ARTIFACT], size=64)
+    samples = TrainingImages(images, "none", Preprocessing(64), whole=True)
+    for inject, label in ((False, CLEAN), (True, ARTIFACT)):
+        image, target = samples[Sample(0, 3, inject)]
+        assert target == label
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), images[0]) != inject
+
+
+def test_square_root_balancing_known_answer():
+    labels = np.array([0] * 100 + [1] * 4)  # roots 10 : 2, so 100 : 20
+    rows = oversample(labels, "sqrt", np.random.default_rng(0))
+    assert np.bincount(labels[rows]).tolist() == [100, 20] and set(rows) == set(range(104))
+
+
+def test_balanced_oversampling_balances_every_batch():
+    labels = np.array([0] * 90 + [1] * 10)
+    batches = list(EpochBatches(labels, 8, "balanced", seed=0))
+    artifacts = [sum(labels[sample.row] for sample in batch) for batch in batches]
+    assert all(abs(2 * found - len(batch)) <= 1 for found, batch in zip(artifacts, batches, strict=True))
+    assert sum(artifacts) == 90 and sum(map(len, batches)) == 180
+    assert {sample.row for batch in batches for sample in batch} == set(range(100))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_each_batch_without_loss(world):
+    labels = np.array([0] * 50 + [1] * 7)
+    alone = list(EpochBatches(labels, 9, "random", 1))
+    parts = [list(EpochBatches(labels, 9, "random", 1, rank=rank, world=world)) for rank in range(world)]
+    assert [list(chain(*batch)) for batch in zip(*parts, strict=True)] == alone
+
+
+@pytest.mark.parametrize("count, size, sizes", [(3, 2, [3]), (5, 2, [3, 2]), (3, 32, [3]), (33, 32, [17, 16])])
+def test_no_batch_is_too_small_for_batch_norm(count, size, sizes):
+    assert [len(batch) for batch in EpochBatches(np.zeros(count, int), size, "none", 0)] == sizes
+
+
+def test_done_batches_are_left_out():
+    batches = EpochBatches(np.array([0] * 20), 8, "none", 0)
+    everything = list(batches)
+    batches.done = 2
+    assert list(batches) == everything[2:]
+
+
+def test_clean_share_counts_repeats_and_injections():
+    labels = np.array([0] * 30 + [1] * 10)
+    assert EpochBatches(labels, 8, "none", 0).clean_share == 0.75
+    assert EpochBatches(labels, 8, "random", 0).clean_share == 0.5
+    assert EpochBatches(labels, 8, "none", 0, inject=0.5).clean_share == 30 / 70
+
+
+def test_both_views_are_augmented_each_on_its_own():
+    preprocessing = Preprocessing(24, crop="both")
+    images = image_set([0], 64)
+    (pair, _) = TrainingImages(images, "heavy", preprocessing, whole=True)[Sample(0, 1)]
+    assert pair.shape == (3, 24, 48)
+    left, _ = TrainingImages(images, "heavy", Preprocessing(24), whole=True)[Sample(0, 1)]
+    assert torch.equal(pair[:, :, :24], left)
