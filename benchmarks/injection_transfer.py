@@ -27,7 +27,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artifact_detection import data, engine, models  # noqa: E402
+from artifact_detection import data, engine, models, sampling  # noqa: E402
 from artifact_detection.audit import duplicate_groups, measure_files  # noqa: E402
 from artifact_detection.cache import cached_images  # noqa: E402
 from artifact_detection.faces import find_face  # noqa: E402
@@ -50,7 +50,7 @@ class InjectedFaces(Dataset):
         self.images, self.kinds, self.size = images, kinds, preprocessing.size
         self.augment, self.faces = augmentation(preset), [find_face(image) for image in images]
 
-    def __getitem__(self, sample: data.Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, sample: sampling.Sample) -> tuple[torch.Tensor, torch.Tensor]:
         image = self.images[sample.row]
         if sample.inject:
             rng = np.random.default_rng(sample.seed)
@@ -64,7 +64,7 @@ def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[l
     """The images (size, size, 3) uint8 and their near-duplicate groups (N,)."""
     paths, _ = find_images(folder)
     chosen = [paths[i] for i in np.sort(np.random.default_rng(seed).permutation(len(paths))[: limit or None])]
-    cached = cached_images(chosen, size, cache)
+    cached = cached_images(chosen, Preprocessing(size), cache)
     groups = duplicate_groups(measure_files(chosen, cache / "measurements.npz"))
     usable = [row for row in range(len(chosen)) if row not in cached.errors]
     return [np.array(cached.images[row]) for row in usable], groups[usable]
@@ -74,12 +74,12 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     """Fine-tune on injected artifacts; the last epoch counts, nothing is chosen on anything."""
     torch.manual_seed(options.seed)
     model = models.build_model(options.arch, str(options.weights), Preprocessing(options.size))
-    batches = data.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
+    batches = sampling.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
     samples = InjectedFaces(images, kinds, options.augmentation, model.preprocessing)
     device = engine.pick_device(options.device)
     trainer = engine.Trainer(
         model.to(device),
-        data.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
+        sampling.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
         FocalLoss(gamma=0),
         engine.OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
         build_schedule("warmup_cosine", options.epochs * len(batches), len(batches)),

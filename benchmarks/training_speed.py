@@ -68,15 +68,16 @@ def make_trainer(precision: str):
 
 def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
-    from artifact_detection import data, engine
+    from artifact_detection import data, engine, sampling
 
     trainer = make_trainer(precision)
 
     def first_epoch() -> None:
-        images = data.load_images(dataset, "train", SIZE, dataset.parent / f"cache-{os.getpid()}")
-        batches = data.EpochBatches(images.labels, BATCH, "none", seed=0)
-        samples = data.TrainingImages(images, "heavy", trainer.model.preprocessing)
-        trainer.loader = data.training_loader(samples, batches, workers=-1, pin=False)
+        preprocessing = trainer.model.preprocessing
+        images = data.load_images(dataset, "train", preprocessing, dataset.parent / f"cache-{os.getpid()}")
+        batches = sampling.EpochBatches(images.labels, BATCH, "none", seed=0)
+        samples = sampling.TrainingImages(images, "heavy", preprocessing)
+        trainer.loader = sampling.training_loader(samples, batches, workers=-1, pin=False)
         trainer.run_epoch(0)
 
     clock("first", first_epoch)
