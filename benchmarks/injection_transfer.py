@@ -6,9 +6,11 @@
 FACES is a folder of clean portraits (the published numbers: SFHQ-T2I and SD3 portraits, MIT and CC0). Near-duplicate
 bases are grouped and split. Each epoch shows every training image with and without an artifact, injected on the fly.
 The last epoch is scored once: every test base clean, and once with each kind at a random severity, from seeds that
-training never saw. With --leave-out, a model is also trained without each named family and scored on that family.
+training never saw. With --leave-out, a model is also trained without each named family and scored on that family;
+with --only-left-out, the training on all families is left away.
 
-Results: a row per training and target with ROC-AUC and its 95 % interval (bootstrap over bases, logit scale).
+Results: a row per training and target with ROC-AUC and its 95 % interval (bootstrap over bases, logit scale). A table
+that is there keeps the rows of other trainings, so the parts can run one by one.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artifact_detection import data, engine, models  # noqa: E402
+from artifact_detection import data, engine, models, sampling  # noqa: E402
 from artifact_detection.audit import duplicate_groups, measure_files  # noqa: E402
 from artifact_detection.cache import cached_images  # noqa: E402
 from artifact_detection.faces import find_face  # noqa: E402
@@ -48,7 +50,7 @@ class InjectedFaces(Dataset):
         self.images, self.kinds, self.size = images, kinds, preprocessing.size
         self.augment, self.faces = augmentation(preset), [find_face(image) for image in images]
 
-    def __getitem__(self, sample: data.Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, sample: sampling.Sample) -> tuple[torch.Tensor, torch.Tensor]:
         image = self.images[sample.row]
         if sample.inject:
             rng = np.random.default_rng(sample.seed)
@@ -62,7 +64,7 @@ def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[l
     """The images (size, size, 3) uint8 and their near-duplicate groups (N,)."""
     paths, _ = find_images(folder)
     chosen = [paths[i] for i in np.sort(np.random.default_rng(seed).permutation(len(paths))[: limit or None])]
-    cached = cached_images(chosen, size, cache)
+    cached = cached_images(chosen, Preprocessing(size), cache)
     groups = duplicate_groups(measure_files(chosen, cache / "measurements.npz"))
     usable = [row for row in range(len(chosen)) if row not in cached.errors]
     return [np.array(cached.images[row]) for row in usable], groups[usable]
@@ -72,12 +74,12 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     """Fine-tune on injected artifacts; the last epoch counts, nothing is chosen on anything."""
     torch.manual_seed(options.seed)
     model = models.build_model(options.arch, str(options.weights), Preprocessing(options.size))
-    batches = data.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
+    batches = sampling.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
     samples = InjectedFaces(images, kinds, options.augmentation, model.preprocessing)
     device = engine.pick_device(options.device)
     trainer = engine.Trainer(
         model.to(device),
-        data.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
+        sampling.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
         FocalLoss(gamma=0),
         engine.OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
         build_schedule("warmup_cosine", options.epochs * len(batches), len(batches)),
@@ -153,6 +155,14 @@ def evaluate(model: models.Detector, images: list[np.ndarray], kinds: list[str],
     return pd.DataFrame(results)
 
 
+def write(table: pd.DataFrame, trained_on: str, path: Path) -> None:
+    """Put the rows of one training into the CSV file, in place of those it had before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    others = [pd.read_csv(path).query("trained_on != @trained_on")] if path.exists() else []
+    pd.concat([*others, table.assign(trained_on=trained_on)]).to_csv(path, index=False, float_format="%.4f")
+    print(f"{trained_on}: written to {path}", flush=True)
+
+
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, help="folder of clean portraits")
@@ -164,6 +174,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--augmentation", default="light")
     parser.add_argument("--limit", type=int, default=0, help="use so many images only (a trial)")
     parser.add_argument("--leave-out", nargs="*", default=[], choices=[*FAMILIES, "all"], metavar="FAMILY")
+    parser.add_argument("--only-left-out", action="store_true", help="do not train on all families")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
@@ -181,20 +192,16 @@ def main(arguments: list[str] | None = None) -> int:
     training, test = [images[row] for row in train_rows], [images[row] for row in test_rows]
     print(f"{len(training)} training and {len(test)} test bases in {len(np.unique(groups))} groups", flush=True)
     left_out = FAMILIES if "all" in options.leave_out else options.leave_out
-    tables = []
-    for family in ("", *left_out):
+    for family in (*([] if options.only_left_out else [""]), *left_out):
         kinds = [kind for kind in KINDS if KINDS[kind] != family]
         print(f"training on {f'all but {family}' if family else 'all families'}", flush=True)
         model = train(options, training, kinds)
         targets = [kind for kind in KINDS if KINDS[kind] == family] if family else list(KINDS)
         table = evaluate(model, test, targets, options)
-        tables.append(table.assign(trained_on=f"all but {family}" if family else "all"))
+        write(table, f"all but {family}" if family else "all", options.out)
         print(table.round(3).to_string(index=False), flush=True)
         if options.save and not family:
             torch.save(models.make_checkpoint(model), options.save)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    pd.concat(tables).to_csv(options.out, index=False, float_format="%.4f")
-    print(f"written to {options.out}")
     return 0
 
 

@@ -41,10 +41,11 @@ def find_candidates(thumbnails: np.ndarray) -> pd.DataFrame:
 
     VIEWS[view] of the first looks like the second, or like its mirror image. thumbnails: (N, 64, 64) uint8 grey.
     """
-    tables = _Tables(_signs(_spectra(thumbnails, VIEWS[0])))
+    hashes = _hashes_of_views(thumbnails)
+    tables = _Tables(_unpack(hashes[0]))
     found = [pd.DataFrame(columns=_COLUMNS, dtype=np.int64)]
-    for view, crop in enumerate(VIEWS):
-        bits = _signs(_spectra(thumbnails, crop))
+    for view, packed in enumerate(hashes):
+        bits = _unpack(packed)
         bands = VIEW_TABLES if view else TABLES
         found.append(tables.lookup(bits, bands).assign(view=view, mirrored=0))
         if view < _MIRRORED_VIEWS:
@@ -89,14 +90,36 @@ def _spectra(thumbnails: np.ndarray, view: tuple[float, float, float]) -> np.nda
     return spectra
 
 
+def _hashes_of_views(thumbnails: np.ndarray) -> np.ndarray:
+    """(N, 64, 64) uint8 -> (views, N, 2) uint64: the hash of every view, all of them in two large products."""
+    axes = sorted({(share, offset) for share, *offsets in VIEWS for offset in offsets})
+    frequencies = np.concatenate([_axis_matrix(*axis) for axis in axes])  # (F, 64), 12 for each axis
+    down = np.array([axes.index((share, top)) for share, top, _ in VIEWS])[:, None] * _FREQUENCIES + _VERTICAL
+    across = np.array([axes.index((share, left)) for share, _, left in VIEWS])[:, None] * _FREQUENCIES + _HORIZONTAL
+    places = across * len(frequencies) + down  # (views, 128), where each view has its frequencies
+    hashes = np.empty((len(VIEWS), len(thumbnails), 2), dtype=np.uint64)
+    for start in range(0, len(thumbnails), 256):  # small enough for the processor's cache
+        part = thumbnails[start : start + 256].astype(np.float32)
+        narrow = (part.reshape(-1, THUMBNAIL) @ frequencies.T).reshape(len(part), THUMBNAIL, -1)  # (P, 64, F)
+        columns = np.ascontiguousarray(narrow.transpose(0, 2, 1)).reshape(-1, THUMBNAIL)  # (P * F, 64)
+        spectra = (columns @ frequencies.T).reshape(len(part), -1)[:, places]  # (P, views, 128)
+        hashes[:, start : start + 256] = _pack(_signs(spectra)).transpose(1, 0, 2)
+    return hashes
+
+
 def _signs(spectra: np.ndarray) -> np.ndarray:
     """(N, 128) bool. Rounding leaves about 1e-3 of an exact zero; what a real picture holds is far above."""
     return spectra > 0.05
 
 
 def _pack(bits: np.ndarray) -> np.ndarray:
-    """(N, 128) bool -> (N, 2) uint64."""
-    return np.packbits(bits, axis=1).view(np.uint64)
+    """(..., 128) bool -> (..., 2) uint64."""
+    return np.packbits(bits, axis=-1).view(np.uint64)
+
+
+def _unpack(hashes: np.ndarray) -> np.ndarray:
+    """(N, 2) uint64 -> (N, 128) bool."""
+    return np.unpackbits(hashes.view(np.uint8), axis=1).view(bool)
 
 
 def _cosines(thumbnails: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
@@ -119,6 +142,7 @@ class _Tables:
 
     def __init__(self, bits: np.ndarray):
         width = max(1, round(np.log2(max(2, len(bits)))) - 3)  # about eight members a bucket
+        self.key_type = np.min_scalar_type(2**width - 1)
         rng = np.random.default_rng(0)
         self.samples = np.zeros((_BITS, TABLES), dtype=np.float32)
         for table in range(TABLES):
@@ -131,8 +155,8 @@ class _Tables:
         self.sizes = np.minimum(sizes, BUCKET)
 
     def _keys(self, bits: np.ndarray) -> np.ndarray:
-        """(N, TABLES) int64 bucket numbers."""
-        return (bits.astype(np.float32) @ self.samples).astype(np.int64)
+        """(N, TABLES) bucket numbers, in few bits: numpy sorts 16 of them by radix."""
+        return (bits.astype(np.float32) @ self.samples).astype(self.key_type)
 
     def lookup(self, bits: np.ndarray, tables: int) -> pd.DataFrame:
         """Rows of `bits` and rows of the tables within MAX_DISTANCE: columns first, second, distance."""
@@ -150,10 +174,10 @@ class _Tables:
         """(P, 3) int64 first, second, distance: queries (Q, 2) uint64 of `rows` against the members of `buckets`."""
         sizes = self.sizes[table, buckets]
         query = np.repeat(np.arange(len(rows)), sizes)
-        within = np.arange(len(query)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        member = np.repeat(self.starts[table, buckets], sizes) + within
+        before = np.cumsum(sizes) - sizes  # pairs of the queries that come first
+        member = np.arange(len(query)) + np.repeat(self.starts[table, buckets] - before, sizes)
         differing = np.bitwise_count(queries[query] ^ self.hashes[table, member])
-        distance = differing[:, 0].astype(np.int64) + differing[:, 1]
+        distance = differing[:, 0] + differing[:, 1]  # 128 at most: a byte holds it
         near = np.flatnonzero(distance <= MAX_DISTANCE)
         first, second = rows[query[near]], self.rows[table, member[near]]
         return np.stack([first, second, distance[near]], axis=1)[first != second]

@@ -5,7 +5,10 @@ Evangelidis and Psarakis, TPAMI 2008), two fifths of the texture is the same. Ed
 artifact) therefore still link an image to its origin, and another face in the same pose does not.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
@@ -21,6 +24,7 @@ _MAX_WARP = 0.15  # of the thumbnail's side: farther than any small crop
 _HOPELESS = 0.03  # agreement before alignment that no alignment lifts over the bar (1 % of real crops start below)
 _NOISE = 2.0  # grey levels: local deviations below are noise, not texture
 _STRONG = 16.0  # … and above count no more, so that neither outlines nor a bright text decide alone
+_BLOCK = 256  # pairs whose pixels are compared at a time, on all cores
 _LINK = ["first", "second", "kind", "distance", "agreement"]
 
 
@@ -60,14 +64,16 @@ def near_duplicate_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
     is the same. Links inside a group that is connected already are left out, so n copies give n - 1 rows. Images
     without any texture (one flat colour) are never linked.
     """
-    forest, links = _Forest(len(thumbnails)), []
-    for pair in find_candidates(thumbnails).itertuples(index=False):
-        if forest.root(pair.first) == forest.root(pair.second):
-            continue
-        agreement = _agreement(thumbnails, pair)
-        if agreement:
-            forest.join(pair.first, pair.second)
-            links.append((pair.first, pair.second, "mirrored" if pair.mirrored else "near", pair.distance, agreement))
+    forest, links, candidates = _Forest(len(thumbnails)), [], find_candidates(thumbnails)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(candidates), _BLOCK):
+            pairs = candidates.iloc[start : start + _BLOCK].itertuples(index=False)
+            apart = [pair for pair in pairs if forest.are_apart(pair)]
+            for pair, agreement in zip(apart, pool.map(partial(_agreement, thumbnails), apart), strict=True):
+                if agreement and forest.are_apart(pair):
+                    forest.join(pair.first, pair.second)
+                    kind = "mirrored" if pair.mirrored else "near"
+                    links.append((pair.first, pair.second, kind, pair.distance, agreement))
     return pd.DataFrame(links, columns=_LINK)
 
 
@@ -94,6 +100,9 @@ class _Forest:
         while self.parent[row] != row:
             self.parent[row] = row = self.parent[self.parent[row]]
         return row
+
+    def are_apart(self, pair) -> bool:
+        return self.root(pair.first) != self.root(pair.second)
 
     def join(self, first: int, second: int) -> None:
         low, high = sorted((self.root(first), self.root(second)))

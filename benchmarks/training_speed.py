@@ -1,0 +1,227 @@
+"""How close is training to the bare network, and how fast are the same network and images elsewhere?
+
+    python benchmarks/training_speed.py --images FACES --peers TENSORFLOW/bin/python
+
+Writes images as PNG files of 1024x1024 and trains VGG-19 at 224 px, from random weights, in batches of 32, in turns,
+round after round:
+bare         the steps alone, on batches that lie in memory: the bound for anything that reads images
+first epoch  decoding into an empty cache, then an epoch of the loader's heavily augmented batches
+epoch        each later epoch
+program      an epoch of model_training.py as it is run: validation, checkpoints and history included; compared with
+             bare steps and bare forward passes of as many images
+fp32         a later epoch without mixed precision, to tell what that alone gives
+torchvision  ImageFolder, DataLoader and the usual transforms in fp32; decodes in every epoch
+keras        keras_training.py: tf.data, fp32; decodes in every epoch. `--peers` is a Python with tensorflow-cpu
+
+A step before the clock starts warms everything up. Ratios are medians of the rounds' ratios, so that a busy machine
+hits both sides. Memory is the peak (RSS) of the training process and of its largest loader process together. Results:
+results/training_speed.csv.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+RESULTS = PROJECT / "benchmarks" / "results"
+SIDE, SIZE, BATCH = 1024, 224, 32
+EPOCHS = 3  # of the whole program
+sys.path.insert(0, str(PROJECT))
+
+
+def clock(name: str, act) -> None:
+    start = time.perf_counter()
+    act()
+    print(name, time.perf_counter() - start, flush=True)
+
+
+def print_memory() -> None:
+    """Once every loader process has ended."""
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print("gib", peak / 2**20)
+
+
+def make_trainer(precision: str):
+    """A Trainer of VGG-19 after one step, without a loader."""
+    import torch
+
+    from artifact_detection import engine
+    from artifact_detection.losses import FocalLoss
+    from artifact_detection.models import build_model
+    from artifact_detection.transforms import Preprocessing
+
+    torch.manual_seed(0)
+    model = build_model("vgg19", "none", Preprocessing(SIZE))
+    optimizer = engine.OPTIMIZERS["adam"](model.parameters(), lr=5e-5)
+    dtype = engine.pick_precision(precision, torch.device("cpu"))
+    trainer = engine.Trainer(model, None, FocalLoss(2.0, 0.5), optimizer, lambda step: 1.0, seed=0, dtype=dtype)
+    trainer.step(torch.randint(256, (BATCH, 3, SIZE, SIZE), dtype=torch.uint8), torch.ones(BATCH))
+    return trainer
+
+
+def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
+    """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
+    from artifact_detection import data, engine, sampling
+
+    trainer = make_trainer(precision)
+
+    def first_epoch() -> None:
+        preprocessing = trainer.model.preprocessing
+        images = data.load_images(dataset, "train", preprocessing, dataset.parent / f"cache-{os.getpid()}")
+        batches = sampling.EpochBatches(images.labels, BATCH, "none", seed=0)
+        samples = sampling.TrainingImages(images, "heavy", preprocessing)
+        trainer.loader = sampling.training_loader(samples, batches, workers=-1, pin=False)
+        trainer.run_epoch(0)
+
+    clock("first", first_epoch)
+    batches = list(trainer.loader)
+    pixels = [images for images, _ in batches]
+    for epoch in range(1, rounds + 1):
+        clock("bare", lambda: [trainer.step(*batch) for batch in batches])
+        clock("forward", lambda: engine.predict(trainer.model, pixels, dtype=trainer.dtype))
+        clock("epoch", lambda number=epoch: trainer.run_epoch(number))
+    trainer.loader = None
+    print_memory()
+
+
+def run_program(dataset: Path, *_) -> None:
+    """Seconds between the lines that model_training.py prints after its epochs."""
+    scratch = dataset.parent / f"program-{os.getpid()}"
+    flags = {"dataset": dataset, "runs": scratch, "cache": scratch, "weights": "none", "oversampling": "none"}
+    command = [sys.executable, str(PROJECT / "model_training.py"), "--epochs", str(EPOCHS)]
+    command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    times, images = [], {}
+    for line in process.stdout:
+        if line.startswith(("training", "validation")):
+            images[line.split()[0]] = int(line.split()[1])
+        if line.startswith("epoch"):
+            times.append(time.perf_counter())
+    if process.wait():
+        raise SystemExit("model_training.py failed")
+    print("program", statistics.median(after - before for before, after in pairwise(times)))
+    print("trained", images["training"])
+    print("validated", images["validation"])
+    print_memory()
+
+
+def run_torchvision(dataset: Path, rounds: int) -> None:
+    import torch
+    from torch import nn
+    from torchvision import datasets
+    from torchvision import transforms as T
+
+    changes = [T.Resize((SIZE, SIZE)), T.RandomHorizontalFlip(), T.RandomAffine(20, (0.1, 0.1), (0.85, 1.15), 8)]
+    changes += [T.ColorJitter(0.3, 0.3, 0.2, 0.02), T.ToTensor(), T.Normalize((0.485, 0.456, 0.406), (0.229,) * 3)]
+    images = datasets.ImageFolder(dataset / "train", T.Compose(changes))
+    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=os.cpu_count())
+    network = make_trainer("fp32").model  # the same layers; normalisation is the transforms' here
+    model, loss_function = nn.Sequential(network.trunk, network.head), nn.BCEWithLogitsLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-5)
+
+    def epoch() -> None:
+        for pictures, labels in loader:
+            optimizer.zero_grad()
+            loss_function(model(pictures), labels.float()).backward()
+            optimizer.step()
+
+    for _ in range(rounds):
+        clock("epoch", epoch)
+    print_memory()
+
+
+def run_fp32(dataset: Path, rounds: int) -> None:
+    run_ours(dataset, rounds, "fp32")
+
+
+CONTESTANTS = {"ours": run_ours, "program": run_program, "fp32": run_fp32, "torchvision": run_torchvision}
+
+
+def measure(command: list[str]) -> dict[str, list[float]]:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    found = {}
+    for name, value in (line.split() for line in done.stdout.splitlines()):
+        found.setdefault(name, []).append(float(value))
+    print(Path(command[1]).name, *command[-2:], {k: [round(v, 2) for v in vs] for k, vs in found.items()}, flush=True)
+    return found
+
+
+def write_dataset(sources: list[Path], folder: Path) -> None:
+    """dataset/{train,test}/{no_artifacts,artifacts}/, a quarter artifacts, eight images more for test."""
+    import cv2
+
+    from artifact_detection.images import read_image
+    from artifact_detection.labels import CLASSES
+
+    for number, source in enumerate(sources):
+        place = folder / ("test" if number < 8 else "train") / CLASSES[int(number % 4 == 0)]
+        place.mkdir(parents=True, exist_ok=True)
+        image = cv2.resize(read_image(source), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(place / f"{source.stem}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def ratios(seconds: list[float], bound: list[float]) -> float:
+    """Median of the rounds' ratios; a single value is compared with every round."""
+    seconds = seconds * len(bound) if len(seconds) == 1 else seconds
+    return statistics.median(a / b for a, b in zip(seconds, bound, strict=True))
+
+
+def table(found: dict[str, dict[str, list[float]]], count: int) -> list[str]:
+    """CSV lines; a contestant's seconds are divided by those of bare steps in bf16 of as many images."""
+    ours = found["ours"]
+    step, forward = (statistics.median(ours[name]) / count for name in ("bare", "forward"))
+    rows = [("bare", count / statistics.median(ours["bare"]), 1.0, ours["gib"][0])]
+    for name, key in (("first epoch", "first"), ("epoch", "epoch")):
+        rows.append((name, count / statistics.median(ours[key]), ratios(ours[key], ours["bare"]), ours["gib"][0]))
+    for name, part in found.items():
+        seconds = statistics.median(part["program" if name == "program" else "epoch"])
+        trained, validated = (part.get(key, [default])[0] for key, default in (("trained", count), ("validated", 0)))
+        ratio = seconds / (trained * step + validated * forward)
+        rows.append((name, trained / seconds, ratio, part["gib"][0]))
+    header = "contestant,images_per_second,seconds_relative_to_bare,peak_gib"
+    return [header, *(f"{name},{rate:.2f},{ratio:.3f},{gib:.1f}" for name, rate, ratio, gib in rows if name != "ours")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="folder of images, flat")
+    parser.add_argument("--peers", help="a Python with tensorflow-cpu")
+    parser.add_argument("--count", type=int, default=96, help="training images")
+    parser.add_argument("--rounds", type=int, default=3, help="of bare steps and later epochs, in turns")
+    parser.add_argument("--peer-rounds", type=int, default=1, help="epochs of the slow peers")
+    parser.add_argument("--only", nargs="+", choices=[*CONTESTANTS, "keras"], default=[*CONTESTANTS, "keras"])
+    parser.add_argument("--work", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        CONTESTANTS[options.work](options.images, options.rounds)
+        return
+    sources = sorted(options.images.iterdir())[: options.count + 8]
+    with tempfile.TemporaryDirectory() as scratch:
+        dataset = Path(scratch) / "dataset"
+        write_dataset(sources, dataset)
+        found = {}
+        for name in options.only:
+            rounds = str(options.rounds if name == "ours" else options.peer_rounds)
+            work = [__file__, "--images", str(dataset), "--work", name, "--rounds", rounds]
+            keras = [str(PROJECT / "benchmarks" / "keras_training.py"), str(dataset / "train"), str(SIZE), str(BATCH)]
+            if name != "keras":
+                found[name] = measure([sys.executable, *work])
+            elif options.peers:
+                found[name] = measure([options.peers, *keras, rounds])
+    lines = table(found, options.count)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "training_speed.csv").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
