@@ -17,6 +17,7 @@ import argparse
 import os
 import sqlite3
 import sys
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace, crew: Crew) -> int:
     work = options.out / WORK
     if crew.leads:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
     with exclusive_lock(options.out) if crew.leads else nullcontext():
         scorer = load_predictor(options.model, options.device, options.precision, options.batch)
         rules = choose_policy(options, scorer.checkpoint)
@@ -103,6 +104,15 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         if not crew.leads:
             return 0
         return finish(options, scorer, rules, found, judged)
+
+
+def make_folder(work: Path) -> None:
+    """Raises ActionError at once where nothing can be written: the results come last."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=work).close()
+    except OSError as error:
+        raise actions.ActionError(f"cannot write to {work.parent}: {error.strerror}; pass another --out") from error
 
 
 def choose_policy(options: argparse.Namespace, checkpoint: dict) -> policy.Policy:

@@ -460,6 +460,27 @@ def test_a_full_disk_is_one_clear_line(images, model, tmp_path, monkeypatch, cap
     assert len(snapshot(images)) == 3
 
 
+@pytest.fixture
+def read_only(tmp_path) -> Path:
+    """A folder that takes no files; for root, whom permissions do not bind, one of the kernel's."""
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):
+        folder = Path("/sys/kernel")
+    if not folder.is_dir():
+        pytest.skip("root can write everywhere here")
+    return folder
+
+
+@pytest.mark.parametrize("below", ["", "new/out"], ids=["itself", "below"])
+def test_a_read_only_output_is_one_clear_line(images, model, read_only, capsys, below):
+    before = snapshot(images)
+    assert run(images, *THRESHOLDS, "--action", "move", model=model, out=read_only / below) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"filter_images: cannot write to {read_only / below}: ")
+    assert snapshot(images) == before
+
+
 def test_output_that_cannot_be_made_is_one_clear_line(images, model, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert run(images, *THRESHOLDS, model=model, out=tmp_path / "file" / "out") == 2
