@@ -127,6 +127,13 @@ def test_promises_that_validation_cannot_support_are_refused(images, model, tmp_
     assert "keep" not in {row["band"] for row in read_scores(tmp_path / "out").values()}
 
 
+def test_nothing_certified_says_what_to_pass(images, model, tmp_path, capsys):
+    impossible = ("--max-artifacts-left", "0.0001", "--max-clean-loss", "0.0001")
+    assert run(images, *impossible, model=model, out=tmp_path / "out") == 1
+    text = capsys.readouterr().out
+    assert "keep 0, review 20, reject 0" in text and "or pass --threshold" in text
+
+
 def test_checkpoint_without_validation_scores(images, model, tmp_path, capsys):
     checkpoint = torch.load(model, weights_only=True)
     del checkpoint["validation_targets"]
