@@ -14,7 +14,6 @@ Exit codes: 0 done; 1 done, but some files could not be used or placed (listed);
 """
 
 import argparse
-import os
 import sqlite3
 import sys
 import tempfile
@@ -98,7 +97,7 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         rules = choose_policy(options, scorer.checkpoint)
         found = gather(options) if crew.leads else None
         crew.wait()
-        items = read_items(work / ITEMS)
+        items = found.items if crew.leads else read_items(work / ITEMS)
         choose_engine(options, crew, scorer, items)
         judged = look(options, crew, scorer, rules, items)
         if not crew.leads:
@@ -154,13 +153,13 @@ def choose_engine(options: argparse.Namespace, crew: Crew, scorer: Scorer, items
     network = options.out / WORK / f"{scorer.model_id}-{scorer.batch}-int8.xml"
     verdict = network.with_suffix(".json")
     if crew.leads and not verdict.exists():
-        stages.make_int8(scorer, items, network, verdict, os.cpu_count() or 1)
+        stages.make_int8(scorer, items, network, verdict, crew.threads)
     crew.wait()
     agreement = int8.read_agreement(verdict)
     if crew.leads:
         print(agreement.sentence(), file=sys.stderr)
     if agreement.accepted:
-        scorer.engine = int8.Int8Engine(network)
+        scorer.engine = int8.Int8Engine(network, crew.threads)
 
 
 def store_key(scorer: Scorer) -> str:
@@ -172,7 +171,7 @@ def look(
     options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
 ) -> list[Judged]:
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
-    work, key, threads = options.out / WORK, store_key(scorer), os.cpu_count() or 1
+    work, key, threads = options.out / WORK, store_key(scorer), crew.threads
     with Store(database(work, key, crew.rank)) as own:
         with Stores(work, key) as stores:
             batches = stages.pending_batches(items, stores, scorer.batch)

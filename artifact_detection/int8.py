@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from artifact_detection.files import write_atomic
 from artifact_detection.scoring import Scorer
 
 CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
+MOST_PARALLEL = 4  # batches at a time: each takes memory of its own
 MAX_DIFFERENCE = 0.01  # mean difference of the probabilities
 MIN_AGREEMENT = 0.995  # share of the images on the same side of the checkpoint's threshold
 
@@ -42,17 +44,28 @@ class Agreement:
 
 
 class Int8Engine:
-    """A quantised network that `quantise` wrote, for batches of the size that it was written for."""
+    """A quantised network that `quantise` wrote, for batches of the size that it was written for.
+
+    Several batches at a time, each on its share of the cores: what a batch waits for, another one uses.
+    """
 
     name = "openvino-int8"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, threads: int):
         import openvino
 
-        self.network = openvino.Core().compile_model(str(path), "CPU")
+        self.parallel, self.requests = min(threads, MOST_PARALLEL), SimpleQueue()
+        settings = {"NUM_STREAMS": str(self.parallel), "INFERENCE_NUM_THREADS": str(threads)}
+        network = openvino.Core().compile_model(str(path), "CPU", settings)
+        for _ in range(self.parallel):
+            self.requests.put(network.create_infer_request())
 
     def __call__(self, images: torch.Tensor) -> np.ndarray:
-        return np.array(self.network(images.numpy())[0]).reshape(-1)  # a copy: OpenVINO reuses its memory
+        request = self.requests.get()
+        try:
+            return np.array(request.infer([images.numpy()])[0]).reshape(-1)  # a copy: OpenVINO reuses its memory
+        finally:
+            self.requests.put(request)
 
 
 def available() -> bool:

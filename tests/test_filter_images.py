@@ -586,7 +586,7 @@ def test_a_fast_network_that_disagrees_is_refused(images, model, tmp_path, monke
     class Wrong:
         name = "wrong"
 
-        def __init__(self, path):
+        def __init__(self, path, threads):
             pass
 
         def __call__(self, images):

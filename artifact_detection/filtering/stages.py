@@ -22,7 +22,7 @@ from artifact_detection.filtering.reading import opened, prepare
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
 from artifact_detection.images import ImageError
-from artifact_detection.scoring import Scorer, prepared_batches
+from artifact_detection.scoring import Scorer, in_order, prepared_batches
 from artifact_detection.stability import REENCODINGS
 from artifact_detection.transforms import evaluation_transform
 
@@ -42,7 +42,7 @@ def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Pat
     check = images[:: max(2, len(images) // int8.CHECK)]
     calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
     int8.quantise(scorer, calibration or check, network)
-    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network), check))
+    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network, threads), check))
 
 
 def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[list[Item]]:
@@ -65,18 +65,18 @@ def _batches(items: Sequence[Item], size: int) -> list[list[Item]]:
 
 
 def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, thumbnails: bool, threads: int) -> None:
-    """Score items and store their records, a batch at a time; writing overlaps with the next batch."""
+    """Score items and store their records, a batch at a time; reading, scoring and writing overlap."""
     read_ahead = prepared_batches(
         partial(prepare, preprocessing=scorer.preprocessing, thumbnail=thumbnails), batches, threads
     )
-    total = sum(map(len, batches))
+    parallel, total = scorer.engine.parallel, sum(map(len, batches))
+    scored = in_order(partial(_score_batch, scorer), read_ahead, parallel, parallel)
     with ThreadPoolExecutor(1) as writer, tqdm(total=total, desc="scoring", unit="img", disable=None) as bar:
         written = writer.submit(int)
-        for batch in read_ahead:
-            records = _score_batch(scorer, batch)
+        for records in scored:
             written.result()  # a full disk stops the run here, not at its end
             written = writer.submit(store.add, records)
-            bar.update(len(batch))
+            bar.update(len(records))
         written.result()
 
 
