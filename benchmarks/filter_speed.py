@@ -5,6 +5,7 @@
 
 Writes `count` of the images as PNG files of 1024x1024 and times, in turns, round after round:
 plain         what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
+channels_last the same with the network and its input in channels_last, which suits a CPU better
 torch         the filter with PyTorch in the hardware's best precision
 openvino int8, onnx fp32, onnx int8: the filter with these, as far as they are installed (see requirements-bench.txt)
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
@@ -53,8 +54,9 @@ class PlainImages(torch.utils.data.Dataset):
     """Files as a first script reads them."""
 
     def __init__(self, paths: list[str], preprocessing: Preprocessing):
-        size = (preprocessing.size, preprocessing.size)
-        self.paths, self.transform = paths, v2.Compose([v2.PILToTensor(), v2.Resize(size, antialias=True)])
+        resize = v2.Resize((preprocessing.size, preprocessing.size), antialias=True)
+        normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocessing.mean, preprocessing.std)]
+        self.paths, self.transform = paths, v2.Compose([v2.PILToTensor(), resize, *normalise])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,11 +73,12 @@ def write_pngs(sources: list[Path], folder: Path) -> list[Item]:
 
 
 @torch.inference_mode()
-def run_plain(scorer: Scorer, items: list[Item]) -> None:
+def run_plain(scorer: Scorer, items: list[Item], layout: torch.memory_format) -> None:
     dataset = PlainImages([item.file for item in items], scorer.preprocessing)
     loader = torch.utils.data.DataLoader(dataset, batch_size=scorer.batch, num_workers=os.cpu_count())
+    network = torch.nn.Sequential(scorer.model.trunk, scorer.model.head).to(memory_format=layout)
     for images in loader:
-        scorer.model(images)
+        network(images.contiguous(memory_format=layout))
 
 
 def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
@@ -204,7 +207,10 @@ def main() -> None:
         items = write_pngs(sources[: arguments.count], pngs)
         fast = engines(scorer, images[::2], folder)
         agreements = {engine.name: int8.compare(exact, engine, images[1::2]) for engine in fast}
-        contestants = {"plain": partial(run_plain, scorer, items)}
+        contestants = {
+            "plain": partial(run_plain, scorer, items, torch.contiguous_format),
+            "channels_last": partial(run_plain, scorer, items, torch.channels_last),
+        }
         for engine in [*fast, NoEngine()]:
             contestants[engine.name] = partial(run_filter, replaced(scorer, engine), items, folder)
         contestants["decode"] = partial(run_decode, items)
