@@ -18,6 +18,7 @@ from artifact_detection.files import write_atomic
 from artifact_detection.scoring import Scorer
 
 CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
+FEW = 4  # images at a time to quantise on: every layer's output is kept
 MOST_PARALLEL = 4  # batches at a time: each takes memory of its own
 MAX_DIFFERENCE = 0.01  # mean difference of the probabilities
 MIN_AGREEMENT = 0.995  # share of the images on the same side of the checkpoint's threshold
@@ -77,11 +78,12 @@ def quantise(scorer: Scorer, images: Sequence[torch.Tensor], path: Path) -> None
     import nncf
     import openvino
 
-    example = scorer.fill_up(images[:1])
-    network = openvino.convert_model(scorer.model.float(), example_input=example, input=[tuple(example.shape)])
-    batches = [scorer.fill_up(images[n : n + scorer.batch]) for n in range(0, len(images), scorer.batch)]
-    full = [batch.numpy() for batch in batches if len(images) < scorer.batch or batch[-1].any()]
-    openvino.save_model(nncf.quantize(network, nncf.Dataset(full), subset_size=len(full)), path, compress_to_fp16=False)
+    shape = (-1, *images[0].shape)
+    network = openvino.convert_model(scorer.model.float(), example_input=images[0][None], input=[shape])
+    some = [torch.stack(images[n : n + FEW]).numpy() for n in range(0, len(images), FEW)]
+    network = nncf.quantize(network, nncf.Dataset(some), subset_size=len(some))
+    network.reshape([scorer.batch, *images[0].shape])  # a fixed size is faster
+    openvino.save_model(network, path, compress_to_fp16=False)
 
 
 def compare(scorer: Scorer, engine: Int8Engine, images: Sequence[torch.Tensor]) -> Agreement:

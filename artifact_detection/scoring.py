@@ -82,10 +82,10 @@ class Scorer:
         logits = self.engine(self.fill_up(images))[: len(images)]
         return expit(logits.astype(np.float64) / self.checkpoint["temperature"]).round(DIGITS)
 
-    def fill_up(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """(batch, 3, S, S) uint8: the images, and zeros for the rest."""
+    def fill_up(self, images: Sequence[torch.Tensor], rows: int | None = None) -> torch.Tensor:
+        """(rows or batch, 3, S, S) uint8: the images, and zeros for the rest."""
         size = self.preprocessing.size
-        batch = torch.zeros((self.batch, 3, size, size), dtype=torch.uint8)
+        batch = torch.zeros((rows or self.batch, 3, size, size), dtype=torch.uint8)
         torch.stack(list(images), out=batch[: len(images)])
         return batch
 

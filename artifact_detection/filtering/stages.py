@@ -27,6 +27,7 @@ from artifact_detection.stability import REENCODINGS
 from artifact_detection.transforms import evaluation_transform
 
 HEATMAP = 14  # side of a stored heat map: no network here looks finer
+HEATMAP_BATCH = 4  # images: in float32, with gradients, they take much more memory than a score
 RETRIED = ("unreadable", "vanished", "changed")  # a permission or a mount may be back, and shows in no stamp
 GENTLE = ("JPEG 85", "JPEG 60", "resize 0.5x", "resize 0.75x")  # what happens to files on their way
 
@@ -134,11 +135,11 @@ def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads:
 
     def coarse_maps(images: list[torch.Tensor]) -> list[dict]:
         device = next(scorer.model.parameters()).device
-        maps, _ = heatmaps(scorer.model, scorer.fill_up(images).to(device))
+        maps, _ = heatmaps(scorer.model, scorer.fill_up(images, HEATMAP_BATCH).to(device))
         coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in maps[: len(images)])
         return [{"heatmap": (255 * one).round().astype(np.uint8).tobytes()} for one in coarse]
 
-    lacking = _lacking(_batches(items, scorer.batch), stores, lambda record: bool(record.heatmap))
+    lacking = _lacking(_batches(items, HEATMAP_BATCH), stores, lambda record: bool(record.heatmap))
     _complete(lacking, stores, view, coarse_maps, "heat maps", threads)
 
 
