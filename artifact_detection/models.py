@@ -105,13 +105,25 @@ def build_model(arch: str, weights: str = "imagenet", preprocessing: Preprocessi
     arch: one of ARCHS, torchvision's names. weights: "imagenet" (torchvision's, downloaded once), "none", or the
     path of a torchvision state dict. Raises ValueError for an unknown arch, WeightsError for unusable weights.
     """
-    if arch not in ARCHS:
-        raise ValueError(f"unknown arch {arch!r}: choose from {', '.join(ARCHS)}")
-    network = torchvision.models.get_model(arch, weights=None)
+    network = _network(arch)
     if weights != "none":
         state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
         _load_trunk(network, state, arch, weights)
     return Detector(arch, _trunk(network), preprocessing or Preprocessing()).to(memory_format=torch.channels_last)
+
+
+def _empty_model(arch: str, preprocessing: Preprocessing) -> Detector:
+    """A detector for a checkpoint's values. VGG's classifier, which no detector has, would take 0.5 GB meanwhile."""
+    with torch.device("meta"):
+        network = _network(arch)
+    trunk = _trunk(network).to_empty(device="cpu")
+    return Detector(arch, trunk, preprocessing).to(memory_format=torch.channels_last)
+
+
+def _network(arch: str) -> nn.Module:
+    if arch not in ARCHS:
+        raise ValueError(f"unknown arch {arch!r}: choose from {', '.join(ARCHS)}")
+    return torchvision.models.get_model(arch, weights=None)
 
 
 def _trunk(network: nn.Module) -> nn.Module:
@@ -214,7 +226,7 @@ def load_checkpoint(path: str | Path) -> tuple[Detector, dict]:
     """
     checkpoint = read_checkpoint(path)
     try:
-        model = build_model(checkpoint["arch"], "none", Preprocessing.from_dict(checkpoint["preprocessing"]))
+        model = _empty_model(checkpoint["arch"], Preprocessing.from_dict(checkpoint["preprocessing"]))
         model.load_state_dict(checkpoint["model"])
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error

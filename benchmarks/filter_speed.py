@@ -1,27 +1,35 @@
-"""How fast does the filter score, against a plain PyTorch loop and against decoding alone?
+"""How fast does the filter score, against a plain PyTorch loop and against decoding alone? Which engine is fastest?
 
-    python benchmarks/filter_speed.py --images FACES --arch vgg19 --count 64 --rounds 5
-    python benchmarks/filter_speed.py --images FACES --model runs/vgg19/best.pt    # agreement needs a trained network
+    python benchmarks/filter_speed.py --images FACES --model best.pt --csv benchmarks/results/filter_speed.csv
+    python benchmarks/filter_speed.py --images FACES --arch mobilenet_v3_small   # random weights: for speed only
 
 Writes `count` of the images as PNG files of 1024x1024 and times, in turns, round after round:
-plain    what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
-torch    the filter with PyTorch in the hardware's best precision
-int8     the filter with OpenVINO in 8 bits, quantised on other images of the folder (pip install openvino nncf)
-decode   the filter without a network: reading, hashing, decoding, measuring, resizing
+plain         what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
+channels_last the same with the network and its input in channels_last, which suits a CPU better
+torch         the filter with PyTorch in the hardware's best precision
+openvino int8, onnx fp32, onnx int8: the filter with these, as far as they are installed (see requirements-bench.txt)
+no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
+decode        reading and decoding alone, in as many threads as there are cores
 Rates are medians over the rounds; ratios are medians of the rounds' ratios, so that a busy machine hits both sides.
+Engines are calibrated on `calibration` / 2 other images, and compared with PyTorch in float32 on as many again.
 """
 
 import argparse
+import importlib.util
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torchvision.transforms import v2
@@ -31,10 +39,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artifact_detection import int8
 from artifact_detection.engine import pick_precision
 from artifact_detection.filtering.inputs import Inputs, Item
-from artifact_detection.filtering.reading import prepare
-from artifact_detection.images import read_image
+from artifact_detection.filtering.stages import score_batches
+from artifact_detection.filtering.store import Store
+from artifact_detection.images import decode_file, read_image
 from artifact_detection.models import build_model, make_checkpoint
-from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor, prepared_batches
+from artifact_detection.scoring import BATCH, Engine, Scorer, TorchEngine, load_predictor
 from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 SIDE = 1024
@@ -45,8 +54,9 @@ class PlainImages(torch.utils.data.Dataset):
     """Files as a first script reads them."""
 
     def __init__(self, paths: list[str], preprocessing: Preprocessing):
-        size = (preprocessing.size, preprocessing.size)
-        self.paths, self.transform = paths, v2.Compose([v2.PILToTensor(), v2.Resize(size, antialias=True)])
+        resize = v2.Resize((preprocessing.size, preprocessing.size), antialias=True)
+        normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocessing.mean, preprocessing.std)]
+        self.paths, self.transform = paths, v2.Compose([v2.PILToTensor(), resize, *normalise])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -63,38 +73,91 @@ def write_pngs(sources: list[Path], folder: Path) -> list[Item]:
 
 
 @torch.inference_mode()
-def run_plain(scorer: Scorer, items: list[Item]) -> None:
+def run_plain(scorer: Scorer, items: list[Item], layout: torch.memory_format) -> None:
     dataset = PlainImages([item.file for item in items], scorer.preprocessing)
     loader = torch.utils.data.DataLoader(dataset, batch_size=scorer.batch, num_workers=os.cpu_count())
+    network = torch.nn.Sequential(scorer.model.trunk, scorer.model.head).to(memory_format=layout)
     for images in loader:
-        scorer.model(images)
+        network(images.contiguous(memory_format=layout))
 
 
-def run_filter(scorer: Scorer, items: list[Item], score: bool = True) -> None:
-    ready = partial(prepare, preprocessing=scorer.preprocessing, thumbnail=True)
+def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
     batches = [items[n : n + scorer.batch] for n in range(0, len(items), scorer.batch)]
-    for batch in prepared_batches(ready, batches, os.cpu_count()):
-        if score:
-            scorer.score_batch([image for _, image in batch])
+    with Store(folder / "records.sqlite") as store:
+        score_batches(scorer, batches, store, True, os.cpu_count())
+
+
+def run_decode(items: list[Item]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        deque(pool.map(lambda item: decode_file(item.file), items), maxlen=0)
+
+
+class NoEngine:
+    """The logit 0, at once."""
+
+    name, parallel = "no network", 1
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return np.zeros(len(images), np.float32)
+
+
+class OnnxEngine:
+    """ONNX Runtime, in 8 bits if there are images (3, S, S) uint8 to calibrate on."""
+
+    parallel = os.cpu_count()  # calls at a time, one thread each
+
+    def __init__(self, scorer: Scorer, folder: Path, images: list[torch.Tensor] = ()):
+        import onnxruntime
+
+        self.name, path = "onnx int8" if images else "onnx fp32", folder / "network.onnx"
+        example = scorer.fill_up(images[:1] or [torch.zeros((3, *[scorer.preprocessing.size] * 2), dtype=torch.uint8)])
+        torch.onnx.export(scorer.model.float(), (example,), path, input_names=["images"], dynamo=False)
+        if images:
+            path = self.quantise(path, [scorer.fill_up(images[n : n + 16]).numpy() for n in range(0, len(images), 16)])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def quantise(self, path: Path, batches: list[np.ndarray]) -> Path:
+        from onnxruntime import quantization
+
+        class Reader(quantization.CalibrationDataReader):
+            left = iter(batches)
+
+            def get_next(self) -> dict | None:
+                return next(({"images": batch} for batch in self.left), None)
+
+        quantised = path.with_name("network-int8.onnx")
+        kinds = {"activation_type": quantization.QuantType.QUInt8, "weight_type": quantization.QuantType.QInt8}
+        quantization.quantize_static(path, quantised, Reader(), per_channel=True, **kinds)
+        return quantised
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return self.session.run(None, {"images": images.numpy()})[0]
 
 
 def load(arguments: argparse.Namespace) -> Scorer:
     if arguments.model:
-        return load_predictor(arguments.model, "cpu")
+        return load_predictor(arguments.model, "cpu", batch=arguments.batch)
     torch.manual_seed(0)
     model = build_model(arguments.arch, "none").eval()
     engine = TorchEngine(model, CPU, pick_precision("auto", CPU))
-    return Scorer(model, make_checkpoint(model), arguments.arch, engine, BATCH)
+    return Scorer(model, make_checkpoint(model), arguments.arch, engine, arguments.batch)
 
 
-def with_int8(scorer: Scorer, sources: list[Path], folder: Path) -> tuple[Scorer, str]:
-    """The scorer in 8 bits, and how it agrees; each half of the images for one of the two."""
-    images = [evaluation_transform(read_image(source), scorer.preprocessing) for source in sources]
-    network = folder / "int8.xml"
-    int8.quantise(scorer, images[::2], network)
-    exact = Scorer(scorer.model, scorer.checkpoint, "", TorchEngine(scorer.model, CPU, torch.float32), scorer.batch)
-    agreement = int8.compare(exact, int8.Int8Engine(network), images[1::2])
-    return Scorer(scorer.model, scorer.checkpoint, "", int8.Int8Engine(network), scorer.batch), agreement.sentence()
+def replaced(scorer: Scorer, engine: Engine) -> Scorer:
+    return Scorer(scorer.model, scorer.checkpoint, scorer.model_id, engine, scorer.batch)
+
+
+def engines(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> list[Engine]:
+    """Everything that is installed and can run the network, calibrated on images (3, S, S) uint8."""
+    found = [scorer.engine]
+    if int8.available():
+        int8.quantise(scorer, images, folder / "int8.xml")
+        found.append(int8.Int8Engine(folder / "int8.xml", os.cpu_count()))
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+        found += [OnnxEngine(scorer, folder), OnnxEngine(scorer, folder, images)]
+    return found
 
 
 def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -109,16 +172,18 @@ def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str
     return seconds
 
 
-def table(seconds: dict[str, list[float]], count: int) -> str:
-    lines = ["| | images/s | times plain | of decode |", "| --- | --- | --- | --- |"]
+def table(seconds: dict[str, list[float]], agreements: dict[str, int8.Agreement], count: int) -> pd.DataFrame:
+    """A row a contestant: rate, ratios, and how it agrees with float32."""
+    rows = []
     for name, times in seconds.items():
-        ratios = {
-            other: statistics.median(b / a for a, b in zip(times, seconds[other], strict=True))
-            for other in ("plain", "decode")
-        }
-        rate = count / statistics.median(times)
-        lines.append(f"| {name} | {rate:.1f} | {ratios['plain']:.2f} | {ratios['decode']:.0%} |")
-    return "\n".join(lines)
+        row = {"contestant": name, "images_per_s": round(count / statistics.median(times), 1)}
+        for other in ("plain", "no network", "decode"):
+            ratio = statistics.median(b / a for a, b in zip(times, seconds[other], strict=True))
+            row[f"times_{other.replace(' ', '_')}"] = round(ratio, 3)
+        if name in agreements:
+            row |= {"agreement": agreements[name].agreement, "difference": round(agreements[name].difference, 5)}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
@@ -127,22 +192,32 @@ def main() -> None:
     parser.add_argument("--model", help="checkpoint; without it a random --arch, for speed only")
     parser.add_argument("--arch", default="vgg19")
     parser.add_argument("--count", type=int, default=64, help="images scored")
-    parser.add_argument("--calibration", type=int, default=400, help="other images, half to quantise, half to compare")
+    parser.add_argument("--calibration", type=int, default=600, help="other images, half to quantise, half to compare")
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
     sources = sorted(path for path in arguments.images.iterdir() if path.is_file())
     scorer = load(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        (pngs := Path(folder) / "png").mkdir()
+    others = sources[arguments.count : arguments.count + arguments.calibration]
+    images = [evaluation_transform(read_image(source), scorer.preprocessing) for source in others]
+    exact = replaced(scorer, TorchEngine(scorer.model, CPU, torch.float32))
+    with tempfile.TemporaryDirectory() as name:
+        (pngs := (folder := Path(name)) / "png").mkdir()
         items = write_pngs(sources[: arguments.count], pngs)
-        contestants = {"plain": partial(run_plain, scorer, items), "torch": partial(run_filter, scorer, items)}
-        if int8.available():
-            others = sources[arguments.count : arguments.count + arguments.calibration]
-            fast, sentence = with_int8(scorer, others, Path(folder))
-            print(sentence, file=sys.stderr)
-            contestants["int8"] = partial(run_filter, fast, items)
-        contestants["decode"] = partial(run_filter, scorer, items, score=False)
-        print(table(measure(contestants, arguments.rounds), len(items)))
+        fast = engines(scorer, images[::2], folder)
+        agreements = {engine.name: int8.compare(exact, engine, images[1::2]) for engine in fast}
+        contestants = {
+            "plain": partial(run_plain, scorer, items, torch.contiguous_format),
+            "channels_last": partial(run_plain, scorer, items, torch.channels_last),
+        }
+        for engine in [*fast, NoEngine()]:
+            contestants[engine.name] = partial(run_filter, replaced(scorer, engine), items, folder)
+        contestants["decode"] = partial(run_decode, items)
+        found = table(measure(contestants, arguments.rounds), agreements, len(items))
+    print(found.to_string(index=False))
+    if arguments.csv:
+        found.to_csv(arguments.csv, index=False)
 
 
 if __name__ == "__main__":

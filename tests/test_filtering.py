@@ -6,7 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from artifact_detection.filtering.estimates import estimate
+from artifact_detection.filtering.estimates import NoEstimateError, estimate
 from artifact_detection.filtering.inputs import Inputs, Item, harmless, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.policy import (
     Policy,
@@ -50,12 +50,36 @@ def test_intervals_cover_the_truth_at_any_prevalence(prevalence):
 def test_no_estimate_from_a_model_that_cannot_tell():
     rng = np.random.default_rng(0)
     validation = Validation(np.repeat([0, 1], 50), rng.random(100))
-    assert estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.random(100)) is None
+    with pytest.raises(NoEstimateError, match="tell the classes apart"):
+        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.random(100))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.6, 1.0), (0.0, 0.2)], ids=["above-all-artifacts", "below-all-clean"])
+def test_no_estimate_for_images_of_another_kind(low, high):
+    """Every image at one end: neither class of validation scores so, nor any mixture of the two."""
+    rng = np.random.default_rng(0)
+    validation = Validation(*draw(rng, 500, 0.2))
+    with pytest.raises(NoEstimateError, match="unlike validation's"):
+        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.uniform(low, high, 300))
+
+
+@pytest.mark.parametrize("prevalence", [0, 1])
+def test_images_of_one_class_are_not_of_another_kind(prevalence):
+    """At most 3 of 100 draws are refused (nominal 0.5 %)."""
+    rng, refused = np.random.default_rng(2), 0
+    for _ in range(100):
+        validation = Validation(*draw(rng, 500, 0.2))
+        try:
+            estimate(validation, Policy(manual_bands([0.5]), False), 0.5, draw(rng, 500, prevalence)[1])
+        except NoEstimateError:
+            refused += 1
+    assert refused <= 3
 
 
 def test_no_estimate_of_nothing():
     validation = Validation(*draw(np.random.default_rng(0), 500, 0.2))
-    assert estimate(validation, Policy(manual_bands([0.5]), False), 0.5, np.empty(0)) is None
+    with pytest.raises(NoEstimateError, match="no image"):
+        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, np.empty(0))
 
 
 # ---- what filtering does to the dataset
