@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import special
 
 from artifact_detection.attempts.catalogue import RECIPE, Attempt
+from artifact_detection.attempts.protocols import Protocol
 from artifact_detection.attempts.results import KEY, Results
 from artifact_detection.comparison import holm
 from artifact_detection.intervals import CONFIDENCE, logit_interval
@@ -65,27 +66,27 @@ def seed_spread(values: dict[str, list[float]]) -> float:
     return float(np.sqrt(sum(((v - v.mean()) ** 2).sum() for v in several) / freedom)) if freedom else float("nan")
 
 
-def analyse(results: Results, protocol: str, attempts: list[Attempt]) -> pd.DataFrame:
+def analyse(results: Results, protocol: Protocol, attempts: list[Attempt]) -> pd.DataFrame:
     """One row an attempt, best AP first, with its interval and its difference from the recipe.
 
-    Columns: group, changes, seeds, ap, low, high, difference, difference_low, difference_high, p (Holm's, NaN for
-    the recipe), and the means of MEANS. Empty without results; ReportError if there is no recipe among them.
+    Columns: group, changes, image_size, seeds, ap, low, high, difference, difference_low, difference_high, p (Holm's,
+    NaN for the recipe), and the means of MEANS. Empty without results; ReportError if there is no recipe among them.
     """
-    tables = read_all(results, protocol)
+    tables = read_all(results, protocol.name)
     if not tables:
         return pd.DataFrame()
     if not any(name == RECIPE for name, _ in tables):
-        raise ReportError(f"protocol {protocol}: {RECIPE} has not been run, so there is nothing to compare with")
+        raise ReportError(f"protocol {protocol.name}: {RECIPE} has not been run, so there is nothing to compare with")
     first = next(iter(tables.values()))
     counts, all_once = image_counts(first), np.ones((1, len(first)))
     points = {key: mean_ap(table, all_once) for key, table in tables.items()}
     draws = {key: mean_ap(table, counts) for key, table in tables.items()}
     carriers = int((first["label"] == ARTIFACT).sum())
     board = _values(points, draws, carriers).join(_differences(points, draws))
-    means = results.read(protocol).groupby("attempt")[list(MEANS)].mean()
-    described = {a.name: {"group": a.group, "changes": a.changes} for a in attempts}
-    facts = pd.DataFrame.from_dict(described, orient="index", columns=["group", "changes"])
-    return board.join(means).join(facts).sort_values("ap", ascending=False)
+    means = results.read(protocol.name).groupby("attempt")[list(MEANS)].mean()
+    facts = {a.name: (a.group, a.changes, protocol.settings_of(a)["image_size"]) for a in attempts}
+    described = pd.DataFrame.from_dict(facts, orient="index", columns=["group", "changes", "image_size"])
+    return board.join(means).join(described).sort_values("ap", ascending=False)
 
 
 def _seeds(keys: Draws, name: str) -> list[int]:

@@ -7,6 +7,7 @@ Its own process, so that a crash takes nothing else along and peak memory is tha
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -33,6 +34,16 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def code_version() -> str:
+    """The commit, with "+changes" if tracked files outside the folder of attempts differ: results are written there."""
+    commit = git_commit().removesuffix("+changes")[:10]
+    if commit == "unknown":
+        return commit
+    command = ["git", "status", "--porcelain", "-uno", "--", ".", ":!model-training-attempts"]
+    changes = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True).stdout
+    return commit + ("+changes" if changes else "")
+
+
 def end_with_parent() -> None:
     """Let a killed runner take its training along: it can go on at any point, but not twice at once."""
     parent = os.getppid()
@@ -50,11 +61,11 @@ def main(arguments: list[str]) -> int:
     from model_training import main as train  # a script beside the package, found from the project's folder
 
     end_with_parent()
-    commit = git_commit()  # before the training: results are committed while it runs
+    commit = code_version()  # before the training
     code = train(arguments[1:])
     if code in (0, 1):
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {os.cpu_count()} cores"
-        needed = {"peak_memory_mb": round(peak_memory()), "device": device, "commit": commit[:10]}
+        needed = {"peak_memory_mb": round(peak_memory()), "device": device, "commit": commit}
         write_atomic(Path(arguments[0]), json.dumps(needed))
     return code
 

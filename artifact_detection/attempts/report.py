@@ -41,7 +41,7 @@ def render(folder: Path) -> str:
 
 def render_protocol(protocol: Protocol, attempts: list[Attempt], results: Results) -> str:
     title = f"### Protocol {protocol.name}\n\n{protocol.text[0].upper()}{protocol.text[1:]}.\n"
-    board = analyse(results, protocol.name, attempts)
+    board = analyse(results, protocol, attempts)
     if board.empty:
         command = COMMAND.format(protocol=protocol.name, name="'*'")
         return f"{title}\nNot run yet, and nothing is claimed for it: {command}.\n"

@@ -46,14 +46,16 @@ def train(job: Job, place: Place) -> None:
     write_atomic(config, to_toml({"settings": job.protocol.settings_of(job.attempt)}).split("\n", 1)[1])
     arguments = ["--config", config, "--runs", run.parent, "--name", run.name, "--resume", "--folds", job.folds]
     arguments += ["--dataset", place.dataset, "--weights", place.weights, "--seed", job.seed]
-    command = [sys.executable, "-m", "artifact_detection.attempts.job", run.with_suffix(".json"), *arguments]
+    needed = run.with_suffix(".json")
+    needed.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "artifact_detection.attempts.job", needed, *arguments]
     with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
         code = subprocess.run([str(part) for part in command], cwd=ROOT, stdout=log, stderr=log).returncode
     if code in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
     if code < 0:
         raise AttemptError(f"killed by signal {-code}; 9 mostly means that memory ran out")
-    if code not in (0, 1):
+    if not needed.exists():
         raise AttemptError(last_words(run.with_suffix(".log")))
 
 
