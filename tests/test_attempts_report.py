@@ -28,14 +28,14 @@ def predictions(skill: float, seed: int, count: int = 300) -> pd.DataFrame:
     return table.assign(fold=np.arange(count) // 2 % 2 + 1, group=np.arange(count) // 2)
 
 
-def keep(results: Results, attempt, seed: int, table: pd.DataFrame) -> None:
+def keep(results: Results, attempt, seed: int, table: pd.DataFrame, protocol: Protocol = TOY) -> None:
     rows = []
     for fold in (1, 2):
         values = quality(table[table["fold"] == fold])
         row = {"fold": fold} | {f"{part}_{k}": v for part in ("val", "oof") for k, v in values.items()}
         rows.append(row | {"seconds": 5.0, "millions": 4.1, "peak_memory_mb": 900, "device": "cpu", "commit": "abc"})
     history = pd.DataFrame({"epoch": [1, 2] * 2, "val_ap": [0.3, 0.4] * 2, "fold": [1, 1, 2, 2]})
-    job = Job(TOY, attempt, seed, 2)
+    job = Job(protocol, attempt, seed, 2)
     results.keep(job, pd.DataFrame(rows).assign(settings=job.digest), history, table)
 
 
