@@ -194,12 +194,13 @@ def fit(run: RunFolder, trainer: engine.Trainer, validation: data.ImageSet, conf
 
     with stop_on_signal() as stop:
         while not engine.is_over(history, config.epochs, config.patience):
-            epoch, start, lr = len(history), time.perf_counter(), trainer.scheduler.get_last_lr()[0]
+            epoch, start = len(history), time.perf_counter()
             try:
-                row = {"epoch": epoch + 1, "lr": lr, "train_loss": trainer.run_epoch(epoch, stop)}
+                loss = trainer.run_epoch(epoch, stop)
             except engine.Interrupted:
                 remember()
                 raise engine.Interrupted(stop.number) from None
+            row = {"epoch": epoch + 1, "lr": trainer.scheduler.get_last_lr()[0], "train_loss": loss}
             logits = score(trainer.scoring_model, validation, config, trainer.crew)
             row |= engine.validation_row(validation.labels, logits, trainer.loss_function)
             is_best = all(row["val_ap"] > earlier["val_ap"] for earlier in history)

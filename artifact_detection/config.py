@@ -87,6 +87,11 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "image_size", "lr"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{flag(name)} must be positive, not {getattr(self, name)}")
+        for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay", "clip"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{flag(name)} cannot be negative")
+        if self.batch_size < 2:
+            raise ConfigError("--batch-size must be at least 2: batch norm cannot do with one image")
         try:
             parse_target(self.target)
         except ValueError as error:

@@ -36,7 +36,8 @@ _ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 class ImageError(Exception):
     """A file that cannot be used as an image. `path` names it, `reason` says why in a few words.
 
-    `kind` is the start of the reason: unreadable, empty, truncated, mislabelled, animated, too large, not an image.
+    `kind` is the start of the reason: unreadable, empty, truncated, wrong extension, animated, too large, or
+    not an image.
     """
 
     def __init__(self, path: str | Path, reason: str):
@@ -105,7 +106,7 @@ def _open(path: str | Path, data: bytes) -> Image.Image:
         raise ImageError(path, f"not an image: starts with {data[:8]!r}")
     expected = FORMATS.get(Path(path).suffix.lower(), plugin.format)
     if plugin.format != expected:
-        raise ImageError(path, f"mislabelled: the name says {expected}, the content is {plugin.format}")
+        raise ImageError(path, f"wrong extension: the name says {expected}, the content is {plugin.format}")
     return plugin(io.BytesIO(data))
 
 
@@ -144,6 +145,8 @@ def _decode_with_opencv(image: Image.Image, data: bytes) -> np.ndarray:
     """(H, W, 3) uint8. Raises what Pillow has to say about a file that OpenCV refuses or does not check."""
     if not data.endswith(_ENDS[image.format]):  # OpenCV would fill what is missing of a JPEG with grey
         image.load()
+        if image.format == "PNG" and _ENDS["PNG"] not in data:  # all pixels may be there, but libpng would complain
+            raise OSError("truncated: the end of the file is missing")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         image.load()

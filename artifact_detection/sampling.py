@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from artifact_detection.data import ImageSet
+from artifact_detection.data import DatasetError, ImageSet
 from artifact_detection.faces import Face, find_face
 from artifact_detection.injection import SEVERITIES, inject_random
 from artifact_detection.labels import ARTIFACT, CLEAN
@@ -74,10 +74,13 @@ class EpochBatches(Sampler[list[Sample]]):
         self.epoch = self.done = 0
         samples = self.samples()
         self.total = len(samples)  # images in an epoch, repeats included; the same in every one
+        if self.total < world:
+            raise DatasetError(f"{self.total} training images cannot be shared among {world} processes")
         self.clean_share = sum(not s.inject and labels[s.row] == CLEAN for s in samples) / self.total
 
     def __len__(self) -> int:
-        return -(-self.total // self.batch_size)
+        least = max(2, self.world)  # batch norm cannot do with one
+        return max(1, min(-(-self.total // self.batch_size), self.total // least))
 
     def __iter__(self) -> Iterator[list[Sample]]:
         samples = self.samples()

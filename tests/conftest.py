@@ -1,9 +1,25 @@
 import os
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: toys are slower on two cores than on one
+
 import pytest
+
+from tests import toys
 
 
 @pytest.fixture
 def no_sync(monkeypatch):
     """Syncing guards against a power cut, which no test can make, and takes most of the time."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Class folders of 24 training and 12 test images, see tests/toys.py."""
+    return toys.write_toys(tmp_path / "dataset")
+
+
+@pytest.fixture
+def folders(dataset):
+    """Arguments of model_training.py for a training of a second on `dataset`."""
+    return toys.toy_arguments(dataset.parent)

@@ -3,22 +3,12 @@ import pytest
 import torch
 from torch import nn
 
-from artifact_detection import data, engine, sampling
+from artifact_detection import engine, sampling
 from artifact_detection.losses import FocalLoss
 from artifact_detection.models import build_model
 from artifact_detection.schedules import constant
 from artifact_detection.transforms import Preprocessing
-from tests.test_data import image_set
-
-SIZE = 32
-
-
-def toy_images(count: int = 24) -> data.ImageSet:
-    """Noise; every third image has a bright square and the label "artifacts"."""
-    images = image_set([int(i % 3 == 0) for i in range(count)], SIZE)
-    for row in np.flatnonzero(images.labels):
-        images.pixels[row, 8:20, 8:20] = 250
-    return images
+from tests.toys import SIZE, toy_images
 
 
 def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int = 0, **options) -> engine.Trainer:

@@ -159,6 +159,8 @@ HOSTILE = {
     "text.jpg": (b"<html>not found</html>", "not an image"),
     "cut.png": (encoded("PNG")[:-2000], "truncated"),
     "cut.jpg": (encoded("JPEG")[:-2000], "truncated"),
+    "endless.png": (encoded("PNG")[:-12], "truncated"),
+    "almost.png": (encoded("PNG")[:-1], "truncated"),
     "almost.jpg": (encoded("JPEG")[:-1], "truncated"),
     "cut.bmp": (encoded("BMP")[:-2000], "truncated"),
     "cut.tif": (encoded("TIFF")[:-2000], "truncated"),
@@ -166,8 +168,8 @@ HOSTILE = {
     "header.png": (encoded("PNG")[:20], "truncated"),
     "damaged.png": (damaged(encoded("PNG")), "unreadable"),
     "half.png": (png(64, 64, bytes(64 * 3 * 32 + 32)), "unreadable"),
-    "jpeg.png": (encoded("JPEG"), "mislabelled"),
-    "png.jpeg": (encoded("PNG"), "mislabelled"),
+    "jpeg.png": (encoded("JPEG"), "wrong extension"),
+    "png.jpeg": (encoded("PNG"), "wrong extension"),
     "animated.png": (animation("PNG"), "animated"),
     "animated.webp": (animation("WEBP"), "animated"),
     "pages.tif": (animation("TIFF"), "animated"),
@@ -180,7 +182,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_bad_file_is_named_with_its_kind(tmp_path, name):
+def test_bad_file_is_named_with_its_kind(tmp_path, name, capfd):
     data, kind = HOSTILE[name]
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ImageError) as caught:
@@ -188,6 +190,8 @@ def test_bad_file_is_named_with_its_kind(tmp_path, name):
     assert caught.value.kind == kind
     assert caught.value.path == str(tmp_path / name)
     assert "\n" not in str(caught.value)
+    if kind == "truncated":
+        assert capfd.readouterr().err == "", "a decoder has printed something of its own"
 
 
 def test_places_without_an_image_are_named(tmp_path):

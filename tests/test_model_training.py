@@ -3,39 +3,18 @@
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 from artifact_detection.config import TrainConfig
-from artifact_detection.models import load_checkpoint
+from artifact_detection.models import Detector, load_checkpoint
+from artifact_detection.runs import RunFolder
 from model_training import main
-from tests.test_engine import toy_images
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["--arch", "mobilenet_v3_small", "--weights", "none", "--image-size", "32", "--batch-size", "8"]
-SMALL += ["--epochs", "2", "--precision", "fp32", "--workers", "0"]
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    images = toy_images(36)
-    for index, label in enumerate(images.labels):
-        name = ("no_artifacts", "artifacts")[label]
-        path = tmp_path / "dataset" / ("test" if index >= 24 else "train") / name / f"image {index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images[index]).save(path)
-    return tmp_path / "dataset"
-
-
-@pytest.fixture
-def folders(dataset):
-    runs, cache = dataset.parent / "runs", dataset.parent / "cache"
-    return [*SMALL, "--dataset", str(dataset), "--runs", str(runs), "--cache", str(cache)]
 
 
 def test_run_folder_is_complete_and_agrees_with_itself(folders, tmp_path):
@@ -55,20 +34,6 @@ def test_run_folder_is_complete_and_agrees_with_itself(folders, tmp_path):
         assert ((table["probability"] >= round(checkpoint["threshold"], 6)) == table["prediction"]).all()
     assert (run / "metrics.json").exists() and (run / "curves.png").exists()
     assert "recall" in done.stdout and "from scratch, without ImageNet weights" in done.stdout
-
-
-def test_killed_and_resumed_equals_uninterrupted(folders, tmp_path):
-    assert main([*folders, "--name", "straight"]) == 0
-    killed, straight = tmp_path / "runs" / "killed", tmp_path / "runs" / "straight"
-    with subprocess.Popen([sys.executable, ROOT / "model_training.py", *folders, "--name", "killed"]) as process:
-        while not (killed / "last.pt").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.kill()
-    assert len(pd.read_csv(killed / "history.csv")) < 2
-    assert main([*folders, "--name", "killed", "--resume"]) == 0
-    for name in ("best.pt", "val_predictions.csv", "test_predictions.csv", "metrics.json"):
-        assert (killed / name).read_bytes() == (straight / name).read_bytes(), name
 
 
 def test_unreadable_image_is_named_and_the_rest_is_trained(folders, dataset, capsys):
@@ -104,6 +69,115 @@ def test_a_used_run_folder_is_not_overwritten(folders, capsys):
 def test_dataset_without_artifacts_trains_with_injection(folders, dataset):
     shutil.rmtree(dataset / "train" / "artifacts")
     assert main([*folders, "--inject", "0.5", "--epochs", "1"]) == 0
+
+
+def test_settings_of_another_network_are_refused(folders, capsys):
+    assert main([*folders, "--name", "a", "--epochs", "1"]) == 0
+    assert main([*folders, "--name", "a", "--epochs", "1", "--resume", "--arch", "resnet18"]) == 2
+    assert "arch was 'mobilenet_v3_small'" in capsys.readouterr().err
+
+
+def test_folds_predict_every_training_image_and_leave_the_test_split_alone(folders, dataset, tmp_path):
+    shutil.rmtree(dataset / "test")
+    arguments = [*folders, "--name", "cv", "--folds", "3", "--epochs", "1"]
+    assert main(arguments) == 0
+    run = tmp_path / "runs" / "cv"
+    table = pd.read_csv(run / "oof_predictions.csv")
+    assert len(table) == 24 and set(table["fold"]) == {1, 2, 3} and table["path"].is_unique
+    for fold, part in table.groupby("fold"):
+        seen = pd.read_csv(run / f"fold-{fold}" / "val_predictions.csv")
+        assert not set(part["path"]) & set(seen["path"])
+        held_out = pd.read_csv(run / f"fold-{fold}" / "held_out_predictions.csv")
+        assert set(held_out["path"]) == set(part["path"])
+    doubted = pd.read_csv(run / "label_errors.csv")
+    assert set(doubted["path"]) == set(table["path"][table["label"] != table["prediction"]])
+    assert (run / "label_errors.png").exists() and (run / "metrics.json").exists()
+    before = {path: path.read_bytes() for path in run.rglob("best.pt")}
+    assert main([*arguments, "--resume"]) == 0
+    assert before == {path: path.read_bytes() for path in run.rglob("best.pt")}
+
+
+def test_without_a_cache_the_result_is_the_same(folders, tmp_path):
+    assert main([*folders, "--name", "kept", "--epochs", "1"]) == 0
+    shutil.rmtree(tmp_path / "cache")
+    assert main([*folders, "--name", "streamed", "--epochs", "1", "--no-cache"]) == 0
+    kept, streamed = ((tmp_path / "runs" / name / "best.pt").read_bytes() for name in ("kept", "streamed"))
+    assert kept == streamed and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("crop", ["face", "both"])
+def test_cropped_networks_train_and_say_so_in_the_checkpoint(folders, tmp_path, crop):
+    assert main([*folders, "--name", "a", "--crop", crop, "--inject", "0.5", "--epochs", "1"]) == 0
+    assert load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[0].preprocessing.crop == crop
+
+
+def test_patience_stops_early(folders, tmp_path):
+    assert main([*folders, "--name", "a", "--epochs", "9", "--lr", "1e-12", "--patience", "2"]) == 0
+    history = pd.read_csv(tmp_path / "runs" / "a" / "history.csv")
+    assert len(history) - 1 - history["val_ap"].idxmax() == 2
+
+
+def test_a_full_disk_is_one_clear_line_and_the_run_can_go_on(folders, monkeypatch, capsys):
+    def full(self, name, checkpoint):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "save", full)
+    assert main([*folders, "--name", "a"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main([*folders, "--name", "a", "--resume"]) == 0
+
+
+def test_a_full_disk_while_saving_in_the_background_is_noticed(tmp_path, monkeypatch):
+    with pytest.raises(OSError, match="No space"), RunFolder.open(tmp_path / "run") as run:
+        monkeypatch.setattr(RunFolder, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+        run.save_meanwhile("last.pt", {})
+
+
+def test_run_folder_that_cannot_be_made_is_one_clear_line(folders, tmp_path, capsys):
+    (tmp_path / "runs").write_text("in the way")
+    assert main([*folders, "--name", "a"]) == 2
+    assert "runs" in capsys.readouterr().err
+
+
+def test_two_runs_into_one_folder_the_second_refuses(folders, tmp_path, capsys):
+    with RunFolder.open(tmp_path / "runs" / "a"):
+        assert main([*folders, "--name", "a"]) == 2
+    assert "another run is at work" in capsys.readouterr().err
+
+
+def test_training_set_smaller_than_a_batch(folders):
+    assert main([*folders, "--batch-size", "64", "--epochs", "1"]) == 0
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_class_with_too_few_images_is_a_clear_error(folders, dataset, left, capsys):
+    for path in sorted((dataset / "train" / "artifacts").iterdir())[left:]:
+        path.unlink()
+    assert main(folders) == 2
+    assert (
+        "only 1 distinct image of artifacts" if left else "no training image is labelled"
+    ) in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_try(folders, capsys):
+    assert main([*folders, "--lr", "1e30", "--optimizer", "sgd"]) == 2
+    assert "try a lower --lr" in capsys.readouterr().err
+
+
+def test_compiled_is_what_trains(folders, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(Detector, "compile", lambda self: compiled.append(self))
+    assert main([*folders, "--compile", "--epochs", "1"]) == 0
+    assert len(compiled) == 1
+
+
+def test_tensorboard_gets_each_epoch(folders, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert main([*folders, "--name", "a"]) == 0
+    log = events.EventAccumulator(str(tmp_path / "runs" / "a" / "tensorboard"))
+    log.Reload()
+    assert [scalar.step for scalar in log.Scalars("val_ap")] == [1, 2]
 
 
 def test_help_names_every_setting(capsys):

@@ -40,6 +40,36 @@ def test_normalises_as_torchvision_does():
     torch.testing.assert_close(seen[0], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("arch", ["vgg19", "vgg19_bn", "resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("what, learns", [("none", {"first", "last", "head"}), ("early", {"last", "head"}),
+                                          ("backbone", {"head"})])  # fmt: skip
+def test_frozen_parts_keep_weights_and_statistics(arch, what, learns):
+    model = build_model(arch, "none")
+    model.freeze(what)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    model.train()(IMAGES).square().sum().backward()
+    optimizer.step()
+    after = model.state_dict()
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    weighted = [name for name, _ in model.trunk.named_parameters()]
+    parts = {"first": f"trunk.{weighted[0]}", "last": f"trunk.{weighted[-1]}", "head": "head.2.weight"}
+    assert {part for part, name in parts.items() if name in changed} == learns
+    assert ("trunk" in " ".join(changed)) == (what != "backbone")
+
+
+def test_unknown_part_cannot_be_frozen():
+    with pytest.raises(ValueError, match="backbone"):
+        build_model("resnet18", "none").freeze("half")
+
+
+def test_shift_moves_every_logit():
+    model = build_model("resnet18", "none").eval()
+    before = model(IMAGES)
+    model.shift_logits(-1.5)
+    torch.testing.assert_close(model(IMAGES), before - 1.5)
+
+
 def test_unknown_arch_is_refused():
     with pytest.raises(ValueError, match="vgg91"):
         build_model("vgg91", "none")

@@ -95,6 +95,11 @@ def test_processes_share_each_batch_without_loss(world):
     assert [list(chain(*batch)) for batch in zip(*parts, strict=True)] == alone
 
 
+@pytest.mark.parametrize("count, size, sizes", [(3, 2, [3]), (5, 2, [3, 2]), (3, 32, [3]), (33, 32, [17, 16])])
+def test_no_batch_is_too_small_for_batch_norm(count, size, sizes):
+    assert [len(batch) for batch in EpochBatches(np.zeros(count, int), size, "none", 0)] == sizes
+
+
 def test_done_batches_are_left_out():
     batches = EpochBatches(np.array([0] * 20), 8, "none", 0)
     everything = list(batches)

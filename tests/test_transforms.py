@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from artifact_detection.faces import Face
 from artifact_detection.transforms import (
     AUGMENTATIONS,
     Preprocessing,
     augmentation,
     evaluation_transform,
+    face_square,
     resize,
     to_tensor,
 )
@@ -52,8 +54,48 @@ def test_unknown_preset_is_refused():
         augmentation("heavier")
 
 
+@pytest.fixture
+def portrait(monkeypatch):
+    """100 x 80, the face a red box; the detector is told where, so that the geometry alone is tested."""
+    image = np.zeros((100, 80, 3), np.uint8)
+    image[30:50, 40:60] = (200, 0, 0)
+    face = Face((40, 30, 60, 50), (45, 38), (55, 38), (50, 46))
+    monkeypatch.setattr("artifact_detection.transforms.find_face", lambda _: face)
+    return image
+
+
+def test_face_crop_is_the_square_around_the_face_with_a_margin(portrait):
+    assert face_square(portrait) == (33, 23, 67, 57)
+    crop = Preprocessing(34, crop="face").fit(portrait)
+    assert np.array_equal(crop, portrait[23:57, 33:67])
+
+
+def test_both_views_stand_side_by_side(portrait):
+    both = Preprocessing(20, crop="both").fit(portrait)
+    assert np.array_equal(both[:, :20], resize(portrait, 20))
+    assert np.array_equal(both[:, 20:], Preprocessing(20, crop="face").fit(portrait))
+
+
+@pytest.mark.parametrize("crop", ["face", "both"])
+def test_heat_map_of_a_crop_lands_on_the_face(portrait, crop):
+    preprocessing = Preprocessing(40, crop=crop)
+    heatmap = np.zeros(preprocessing.shape, np.float32)
+    heatmap[20, -20] = 1  # the middle of the face
+    whole = preprocessing.on_image(heatmap, preprocessing.place(portrait))
+    assert whole.shape == (40, 40)
+    row, column = np.unravel_index(whole.argmax(), whole.shape)
+    assert abs(row - 40 * 0.4) <= 1 and abs(column - 40 * 50 / 80) <= 1
+
+
+def test_face_at_the_edge_is_cut_off_there():
+    image = np.random.default_rng(0).integers(256, size=(60, 60, 3), dtype=np.uint8)
+    left, top, right, bottom = face_square(image)  # a guess: noise has no face
+    assert 0 <= left < right <= 60 and 0 <= top < bottom <= 60
+    assert Preprocessing(16, crop="face").fit(image[:1, :1]).shape == (16, 16, 3)
+
+
 def test_preprocessing_survives_a_checkpoint():
-    settings = Preprocessing(96, mean=(0.1, 0.2, 0.3))
+    settings = Preprocessing(96, mean=(0.1, 0.2, 0.3), crop="both")
     assert Preprocessing.from_dict(settings.to_dict()) == settings
     with pytest.raises(ValueError, match="cubic"):
         Preprocessing.from_dict(settings.to_dict() | {"interpolation": "cubic"})

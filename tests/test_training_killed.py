@@ -1,0 +1,109 @@
+"""model_training.py killed or asked to stop at several points, and resumed: it ends as if it had not been.
+
+A moment is the number of calls of a function, not of milliseconds, so that a busy machine changes nothing.
+"""
+
+import importlib
+import itertools
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+import model_training
+from tests.sources import ROOT
+from tests.toys import toy_arguments, write_toys
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
+STEP, RENAME = ("artifact_detection.engine", "Trainer", "step"), ("os", "replace")
+RESULTS = ("val_predictions.csv", "test_predictions.csv", "metrics.json", "best.pt")
+
+
+@pytest.fixture(scope="module")
+def children():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("straight")
+    write_toys(folder / "dataset")
+    assert model_training.main([*toy_arguments(folder), "--name", "run"]) == 0
+    return folder
+
+
+def signalled_train(arguments, target, moment, number):
+    """In a child: the signal comes before that call of the target."""
+    owner = importlib.import_module(target[0])
+    for name in target[1:-1]:
+        owner = getattr(owner, name)
+    original, calls = getattr(owner, target[-1]), itertools.count()
+
+    def counted(*values, **options):
+        if next(calls) == moment:
+            os.kill(os.getpid(), number)
+        return original(*values, **options)
+
+    setattr(owner, target[-1], counted)
+    sys.exit(model_training.main(arguments))
+
+
+def results(folder):
+    run = folder / "runs" / "run"
+    history = pd.read_csv(run / "history.csv").drop(columns="seconds")
+    weights = torch.load(run / "last.pt", weights_only=True)["trainer"]["model"]
+    files = {name: (run / name).read_bytes() for name in RESULTS}
+    return history.to_csv(), {name: value.tolist() for name, value in weights.items()}, files
+
+
+def interrupt(children, straight, target, moment, number):
+    """The exit code of a run in the place of `straight` that gets the signal."""
+    (straight / "runs").rename(straight / "kept")
+    child = children.Process(
+        target=signalled_train, args=([*toy_arguments(straight), "--name", "run"], target, moment, number)
+    )
+    child.start()
+    child.join()
+    return child.exitcode
+
+
+def resume(straight):
+    """The results of the interrupted run, resumed; the uninterrupted one is put back."""
+    try:
+        assert model_training.main([*toy_arguments(straight), "--name", "run", "--resume"]) == 0
+        return results(straight)
+    finally:
+        (straight / "runs").rename(straight / f"done {len(list(straight.iterdir()))}")
+        (straight / "kept").rename(straight / "runs")
+
+
+@pytest.mark.parametrize(
+    "target, moment", [*((STEP, n) for n in (0, 2, 5)), *((RENAME, n) for n in (0, 1, 2, 3, 4, 5, 7, 8, 9))],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else str(value),
+)  # fmt: skip
+def test_killed_and_resumed_equals_uninterrupted(children, straight, target, moment):
+    expected = results(straight)
+    assert interrupt(children, straight, target, moment, signal.SIGKILL) == -signal.SIGKILL
+    assert resume(straight) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", [1, 3, 6])
+def test_asked_to_stop_it_saves_the_step_and_goes_on_from_there(children, straight, number, moment, capsys):
+    expected = results(straight)
+    assert interrupt(children, straight, STEP, moment, number) == 128 + number
+    last = torch.load(straight / "runs" / "run" / "last.pt", weights_only=True)
+    steps = 4  # of an epoch
+    assert len(last["history"]) * steps + last["trainer"]["done"] == moment + 1
+    assert resume(straight) == expected
