@@ -165,10 +165,12 @@ def test_prose_holds_no_number_of_its_own():
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_the_defaults_are_the_winner_or_the_text_says_why_not(protocol):
-    board = analysis.analyse(COMMITTED, protocol, read_attempts())
-    text = prose("Why the defaults are as they are")
+    attempts, text = read_attempts(), prose("Why the defaults are as they are")
+    board = analysis.analyse(COMMITTED, protocol, attempts)
     if board.empty:
         assert f"`{protocol.name}` has not been run" in text
+    elif report.unfinished(protocol, attempts, COMMITTED):
+        assert f"`{protocol.name}` has not been run to its end" in text
     elif report.best_recipe_setting(board) != RECIPE:
         assert f"`{report.best_recipe_setting(board)}`" in text, "say why the defaults are not what did best"
     else:

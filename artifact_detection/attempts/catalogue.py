@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_detection.config import read_toml
+from artifact_detection.config import ConfigError, TrainConfig, read_toml
 
 FOLDER = Path(__file__).resolve().parents[2] / "model-training-attempts"
 RECIPE = "01-recipe"
@@ -42,7 +42,17 @@ class Attempt:
 def read_attempts(folder: Path = FOLDER) -> list[Attempt]:
     """The attempts of a folder by number. Raises ConfigError for a file that is no valid configuration."""
     files = [path for path in sorted(folder.glob("[0-9][0-9]-*.toml")) if not path.name.startswith("00")]
-    return [Attempt(path.stem, read_toml(path), read_header(path.read_text(encoding="utf-8"))) for path in files]
+    return [Attempt(path.stem, checked(path), read_header(path.read_text(encoding="utf-8"))) for path in files]
+
+
+def checked(path: Path) -> dict:
+    """The settings of a file, refused before anything is trained if one of them makes no sense."""
+    settings = read_toml(path)
+    try:
+        TrainConfig(**settings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return settings
 
 
 def read_header(text: str) -> dict[str, str]:

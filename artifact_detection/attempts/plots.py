@@ -10,7 +10,8 @@ from artifact_detection.plots import BLUE, GREEN, GREY, RED
 COLOURS = (RED, BLUE, GREEN, "#d08c2e", "#7d5ba6", "#3aa6a6", "#a05a3c", "#c65f9c", "#5c6b2f")
 
 
-def _axes(columns: int, width: float, height: float, rows: int = 1) -> tuple[Figure, np.ndarray]:
+def panels(columns: int, width: float, height: float, rows: int = 1) -> tuple[Figure, np.ndarray]:
+    """A figure and its (rows * columns,) axes, of width x height inches each, with one y axis in common."""
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis in axes.flat:
@@ -21,7 +22,7 @@ def _axes(columns: int, width: float, height: float, rows: int = 1) -> tuple[Fig
 
 def plot_costs(board: pd.DataFrame) -> Figure:
     """AP with its interval against training time, image size and network size; the best and the recipe are named."""
-    figure, axes = _axes(3, 4, 3.4)
+    figure, axes = panels(3, 4, 3.4)
     columns = {"seconds": "seconds a fold", "image_size": "image size, pixels", "millions": "network, million weights"}
     for axis, (column, label) in zip(axes, columns.items(), strict=True):
         spread = np.abs(board[["low", "high"]].to_numpy().T - board["ap"].to_numpy())
@@ -37,7 +38,7 @@ def plot_costs(board: pd.DataFrame) -> Figure:
 def plot_differences(board: pd.DataFrame) -> Figure:
     """AP minus the recipe's with its interval, an attempt a row; red where it holds after Holm's correction."""
     rows = board.drop(index=RECIPE).dropna(subset="difference")
-    figure, (axis,) = _axes(1, 7, 0.9 + 0.24 * len(rows))
+    figure, (axis,) = panels(1, 7, 0.9 + 0.24 * len(rows))
     for i, (_, row) in enumerate(rows.iterrows()):
         colour = RED if row["p"] < 0.05 else GREY
         axis.plot([row["difference_low"], row["difference_high"]], [i, i], color=colour, linewidth=1.5)
@@ -54,7 +55,7 @@ def plot_learning(history: pd.DataFrame, board: pd.DataFrame) -> Figure:
     means = history.groupby(["attempt", "epoch"])["val_ap"].mean()
     groups = [group for group in GROUPS if (board["group"] == group).any()]
     columns = min(4, max(1, len(groups)))
-    figure, axes = _axes(columns, 3.6, 3, -(-max(1, len(groups)) // columns))
+    figure, axes = panels(columns, 3.6, 3, -(-max(1, len(groups)) // columns))
     for axis, group in zip(axes, groups, strict=False):
         axis.plot(means[RECIPE].index, means[RECIPE], color=GREY, linewidth=2, label=RECIPE)
         for name, colour in zip(board.index[board["group"] == group], COLOURS, strict=False):
@@ -71,7 +72,7 @@ def plot_learning(history: pd.DataFrame, board: pd.DataFrame) -> Figure:
 def plot_seeds(rows: pd.DataFrame) -> Figure:
     """Out-of-fold AP of every fold and seed, for the attempts with several seeds: how much is chance?"""
     several = [name for name, part in rows.groupby("attempt") if part["seed"].nunique() > 1]
-    figure, (axis,) = _axes(1, 7, 0.9 + 0.35 * len(several))
+    figure, (axis,) = panels(1, 7, 0.9 + 0.35 * len(several))
     for i, name in enumerate(several):
         part = rows[rows["attempt"] == name]
         axis.plot(part["oof_ap"], np.full(len(part), i), "o", color=GREY, alpha=0.5, markersize=4)

@@ -52,12 +52,16 @@ def render_protocol(protocol: Protocol, attempts: list[Attempt], results: Result
 
 def progress(protocol: Protocol, attempts: list[Attempt], results: Results) -> str:
     """How much of the protocol was run."""
-    jobs = plan(protocol, attempts)
-    left = [job.name for job in jobs if not results.has(job)]
+    jobs, left = plan(protocol, attempts), unfinished(protocol, attempts, results)
     out = [attempt.name for attempt in attempts if protocol.left_out(attempt)]
     text = f"{len(jobs) - len(left)} of {len(jobs)} trainings (attempt and seed, on all folds) done"
     text += f"; left: {', '.join(left)}. " if left else ". "
     return text + (f"Left to the other protocol, for want of weights: {', '.join(out)}.\n" if out else "\n")
+
+
+def unfinished(protocol: Protocol, attempts: list[Attempt], results: Results) -> list[str]:
+    """The names of the jobs that are not done."""
+    return [job.name for job in plan(protocol, attempts) if not results.has(job)]
 
 
 def circumstances(protocol: Protocol, results: Results) -> str:
@@ -106,6 +110,8 @@ def best_recipe_setting(board: pd.DataFrame) -> str:
 
 
 def winner(board: pd.DataFrame) -> str:
+    if len(board) < 2:
+        return ""
     name = best_recipe_setting(board)
     if name == RECIPE:
         return f"Highest AP among the settings of one network: **{RECIPE}**.\n"
