@@ -7,17 +7,17 @@ Writes `count` of the images as PNG files of 1024x1024 and times, in turns, roun
 plain         what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
 channels_last the same with the network and its input in channels_last, which suits a CPU better
 torch         the filter with PyTorch in the hardware's best precision
-openvino int8, onnx fp32, onnx int8: the filter with these, as far as they are installed (see requirements-bench.txt)
+openvino-int8, onnx fp32: the filter with these, if they are installed: pip install openvino nncf onnxruntime onnx
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
 decode        reading and decoding alone, in as many threads as there are cores
 Rates are medians over the rounds; ratios are medians of the rounds' ratios, so that a busy machine hits both sides.
+CPU times (all threads and processes) hardly depend on what else the machine does.
 Engines are calibrated on `calibration` / 2 other images, and compared with PyTorch in float32 on as many again.
 """
 
 import argparse
 import importlib.util
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -102,35 +102,19 @@ class NoEngine:
 
 
 class OnnxEngine:
-    """ONNX Runtime, in 8 bits if there are images (3, S, S) uint8 to calibrate on."""
+    """ONNX Runtime in float32. (Its static quantisation, QDQ with QInt8 weights, is slower still on a VGG-19.)"""
 
-    parallel = os.cpu_count()  # calls at a time, one thread each
+    name, parallel = "onnx fp32", os.cpu_count()  # calls at a time, one thread each
 
-    def __init__(self, scorer: Scorer, folder: Path, images: list[torch.Tensor] = ()):
+    def __init__(self, scorer: Scorer, path: Path):
         import onnxruntime
 
-        self.name, path = "onnx int8" if images else "onnx fp32", folder / "network.onnx"
-        example = scorer.fill_up(images[:1] or [torch.zeros((3, *[scorer.preprocessing.size] * 2), dtype=torch.uint8)])
+        size = scorer.preprocessing.size
+        example = torch.zeros((scorer.batch, 3, size, size), dtype=torch.uint8)
         torch.onnx.export(scorer.model.float(), (example,), path, input_names=["images"], dynamo=False)
-        if images:
-            path = self.quantise(path, [scorer.fill_up(images[n : n + 16]).numpy() for n in range(0, len(images), 16)])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def quantise(self, path: Path, batches: list[np.ndarray]) -> Path:
-        from onnxruntime import quantization
-
-        class Reader(quantization.CalibrationDataReader):
-            left = iter(batches)
-
-            def get_next(self) -> dict | None:
-                return next(({"images": batch} for batch in self.left), None)
-
-        quantised = path.with_name("network-int8.onnx")
-        kinds = {"activation_type": quantization.QuantType.QUInt8, "weight_type": quantization.QuantType.QInt8}
-        quantization.quantize_static(path, quantised, Reader(), per_channel=True, **kinds)
-        return quantised
 
     def __call__(self, images: torch.Tensor) -> np.ndarray:
         return self.session.run(None, {"images": images.numpy()})[0]
@@ -156,34 +140,33 @@ def engines(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> list[En
         int8.quantise(scorer, images, folder / "int8.xml")
         found.append(int8.Int8Engine(folder / "int8.xml", os.cpu_count()))
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
-        found += [OnnxEngine(scorer, folder), OnnxEngine(scorer, folder, images)]
+        found.append(OnnxEngine(scorer, folder / "network.onnx"))
     return found
 
 
-def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds by contestant, one a round, in turns."""
-    seconds = {name: [] for name in contestants}
+def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> pd.DataFrame:
+    """Wall and CPU seconds (of child processes too), in turns: columns contestant, round, wall, cpu."""
+    rows = []
     for number in range(rounds + 1):
         for name, act in contestants.items():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), sum(os.times()[:4])
             act()
             if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+                rows.append((name, number, time.perf_counter() - start, sum(os.times()[:4]) - cpu))
+    return pd.DataFrame(rows, columns=["contestant", "round", "wall", "cpu"])
 
 
-def table(seconds: dict[str, list[float]], agreements: dict[str, int8.Agreement], count: int) -> pd.DataFrame:
-    """A row a contestant: rate, ratios, and how it agrees with float32."""
-    rows = []
-    for name, times in seconds.items():
-        row = {"contestant": name, "images_per_s": round(count / statistics.median(times), 1)}
-        for other in ("plain", "no network", "decode"):
-            ratio = statistics.median(b / a for a, b in zip(times, seconds[other], strict=True))
-            row[f"times_{other.replace(' ', '_')}"] = round(ratio, 3)
-        if name in agreements:
-            row |= {"agreement": agreements[name].agreement, "difference": round(agreements[name].difference, 5)}
-        rows.append(row)
-    return pd.DataFrame(rows)
+def table(seconds: pd.DataFrame, agreements: dict[str, int8.Agreement], count: int) -> pd.DataFrame:
+    """A row a contestant: rate, CPU time an image, ratios of both, and how it agrees with float32."""
+    wall, cpu = (seconds.pivot(index="round", columns="contestant", values=kind) for kind in ("wall", "cpu"))
+    found = pd.DataFrame({"images_per_s": count / wall.median(), "cpu_ms": 1000 * cpu.median() / count})
+    for other in ("plain", "channels_last", "no network", "decode"):
+        found[f"rate / {other}"] = wall.rdiv(wall[other], axis=0).median()
+    for other in ("plain", "channels_last", "no network"):
+        found[f"{other} cpu / cpu"] = cpu.rdiv(cpu[other], axis=0).median()
+    found["agreement"] = pd.Series({name: one.agreement for name, one in agreements.items()})
+    found["difference"] = pd.Series({name: one.difference for name, one in agreements.items()})
+    return found.loc[seconds["contestant"].unique()].round(4)
 
 
 def main() -> None:
@@ -215,9 +198,9 @@ def main() -> None:
             contestants[engine.name] = partial(run_filter, replaced(scorer, engine), items, folder)
         contestants["decode"] = partial(run_decode, items)
         found = table(measure(contestants, arguments.rounds), agreements, len(items))
-    print(found.to_string(index=False))
+    print(found.to_string())
     if arguments.csv:
-        found.to_csv(arguments.csv, index=False)
+        found.to_csv(arguments.csv)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 import io
 import tarfile
+import threading
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from artifact_detection.filtering.estimates import NoEstimateError, estimate
 from artifact_detection.filtering.inputs import Inputs, Item, harmless, in_earlier_order, read_items, write_items
@@ -15,10 +18,14 @@ from artifact_detection.filtering.policy import (
     manual_bands,
     read_decisions,
 )
+from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shift import compare, holm, scene_groups
+from artifact_detection.filtering.stages import score_batches
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
+from artifact_detection.scoring import Scorer
 from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+from artifact_detection.transforms import Preprocessing
 
 # ---- estimates
 
@@ -231,3 +238,43 @@ def test_a_record_counts_only_for_the_file_as_it_was(tmp_path):
         assert stores.find(item).probability == 0.25
         assert stores.find(Item(item.path, "f", "n", bytes=6, mtime_ns=7)) is None
         assert next(iter(stores.light([Item("new", "f", "n")]))).error == "not scored"
+
+
+# ---- reading and scoring
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((1000, 500), (160, 80)), ((321, 700), (73, 160)), ((1, 3000), (1, 160)), ((90, 60), (90, 60))],
+    ids=["halved", "odd", "a-line", "small"],
+)
+def test_thumbnails_fit_and_look_alike(tmp_path, size, shown):
+    height, width = size
+    ramp = np.linspace(0, 255, height * width).reshape(height, width, 1) * np.ones(3)
+    cv2.imwrite(str(tmp_path / "a.png"), ramp.astype(np.uint8))
+    [item] = Inputs.scan([str(tmp_path)], tmp_path / "out").items
+    record, _ = prepare(item, Preprocessing(8), thumbnail=True)
+    thumbnail = cv2.imdecode(np.frombuffer(record.thumbnail, np.uint8), cv2.IMREAD_COLOR)
+    assert thumbnail.shape[:2] == shown
+    assert np.abs(thumbnail - cv2.resize(ramp, shown[::-1], interpolation=cv2.INTER_AREA)).mean() < 4
+
+
+def test_as_many_batches_are_scored_at_a_time_as_the_engine_wants(tmp_path):
+    class Pair:
+        name, parallel = "pair", 2
+        meeting = threading.Barrier(2, timeout=30)
+
+        def __call__(self, images: torch.Tensor) -> np.ndarray:
+            self.meeting.wait()
+            return np.zeros(len(images), np.float32)
+
+    class Network:
+        preprocessing = Preprocessing(8)
+
+    for n in range(4):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.zeros((9, 9, 3), np.uint8))
+    items = Inputs.scan([str(tmp_path)], tmp_path / "out").items
+    scorer = Scorer(Network(), {"temperature": 1.0}, "id", Pair(), batch=1)
+    with Store(tmp_path / "records.sqlite") as store:
+        score_batches(scorer, [[item] for item in items], store, False, threads=2)
+        assert [store.find(item.path).probability for item in items] == [0.5] * 4
