@@ -1,12 +1,13 @@
 # make demo   organize test_data/, train a small VGG-19, score the test split, filter it (about 15 minutes on two cores)
 # make test   the whole test suite
+# make attempts   model-training-attempts/, all of it: wants a GPU; FLAGS="--protocol small ..." for less
 # make lint   ruff
 # Each makes .venv and installs what it needs; PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo test lint
+.PHONY: demo test attempts lint
 
 demo: .venv/running
 	$(PY) organize_dataset.py
@@ -15,6 +16,9 @@ demo: .venv/running
 
 test: .venv/developing
 	$(PY) -m pytest
+
+attempts: .venv/running
+	$(PY) -m artifact_detection.attempts $(FLAGS)
 
 lint: .venv/developing
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .

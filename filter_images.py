@@ -14,9 +14,9 @@ Exit codes: 0 done; 1 done, but some files could not be used or placed (listed);
 """
 
 import argparse
-import os
 import sqlite3
 import sys
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -91,18 +91,27 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace, crew: Crew) -> int:
     work = options.out / WORK
     if crew.leads:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
     with exclusive_lock(options.out) if crew.leads else nullcontext():
         scorer = load_predictor(options.model, options.device, options.precision, options.batch)
         rules = choose_policy(options, scorer.checkpoint)
         found = gather(options) if crew.leads else None
         crew.wait()
-        items = read_items(work / ITEMS)
+        items = found.items if crew.leads else read_items(work / ITEMS)
         choose_engine(options, crew, scorer, items)
         judged = look(options, crew, scorer, rules, items)
         if not crew.leads:
             return 0
         return finish(options, scorer, rules, found, judged)
+
+
+def make_folder(work: Path) -> None:
+    """Raises ActionError at once where nothing can be written: the results come last."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=work).close()
+    except OSError as error:
+        raise actions.ActionError(f"cannot write to {work.parent}: {error.strerror}; pass another --out") from error
 
 
 def choose_policy(options: argparse.Namespace, checkpoint: dict) -> policy.Policy:
@@ -144,13 +153,13 @@ def choose_engine(options: argparse.Namespace, crew: Crew, scorer: Scorer, items
     network = options.out / WORK / f"{scorer.model_id}-{scorer.batch}-int8.xml"
     verdict = network.with_suffix(".json")
     if crew.leads and not verdict.exists():
-        stages.make_int8(scorer, items, network, verdict, os.cpu_count() or 1)
+        stages.make_int8(scorer, items, network, verdict, crew.threads)
     crew.wait()
     agreement = int8.read_agreement(verdict)
     if crew.leads:
         print(agreement.sentence(), file=sys.stderr)
     if agreement.accepted:
-        scorer.engine = int8.Int8Engine(network)
+        scorer.engine = int8.Int8Engine(network, crew.threads)
 
 
 def store_key(scorer: Scorer) -> str:
@@ -162,7 +171,7 @@ def look(
     options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
 ) -> list[Judged]:
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
-    work, key, threads = options.out / WORK, store_key(scorer), os.cpu_count() or 1
+    work, key, threads = options.out / WORK, store_key(scorer), crew.threads
     with Store(database(work, key, crew.rank)) as own:
         with Stores(work, key) as stores:
             batches = stages.pending_batches(items, stores, scorer.batch)

@@ -108,12 +108,13 @@ def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: W
         validation = data.inject_half(work.whole.take(held_back), model.preprocessing, config.seed)
     trainer = build_trainer(config, model, training, crew)
 
-    with RunFolder.open(folder, crew) as run:
+    settings, fingerprint = dataclasses.asdict(config), work.images.fingerprint()
+    with RunFolder.open(folder, settings | {"data": fingerprint}, crew) as run:
         history = start_or_resume(run, trainer, config, resume)
-        run.write_config(dataclasses.asdict(config), facts(work.images, training, validation, trainer))
+        run.write_config(settings, facts(work.images, training, validation, trainer))
         announce(config, trainer, config.epochs - len(history), training, validation, work.scored)
         fit(run, trainer, validation, config, history)
-        calibrate(run, validation, config, work.images.fingerprint())
+        calibrate(run, validation, config, fingerprint)
         evaluate(run, work, config)
 
 
@@ -174,7 +175,7 @@ def start_or_resume(run: RunFolder, trainer: engine.Trainer, config: TrainConfig
     """The history so far: empty for a new run, that of last.pt for one that goes on."""
     if not resume:
         run.refuse_if_used()
-    last = run.read_last(dataclasses.asdict(config))
+    last = run.read_last()
     if last is None:
         return []
     trainer.restore(last["trainer"])
@@ -187,18 +188,13 @@ def fit(run: RunFolder, trainer: engine.Trainer, validation: data.ImageSet, conf
 
     Raises Interrupted on the first Ctrl-C or SIGTERM, after the step in progress is saved.
     """
-
-    def remember() -> None:
-        state = {"settings": dataclasses.asdict(config), "history": history, "trainer": trainer.state()}
-        run.save_meanwhile("last.pt", state)
-
     with stop_on_signal() as stop:
         while not engine.is_over(history, config.epochs, config.patience):
             epoch, start = len(history), time.perf_counter()
             try:
                 loss = trainer.run_epoch(epoch, stop)
             except engine.Interrupted:
-                remember()
+                run.save_last(history, trainer.state())
                 raise engine.Interrupted(stop.number) from None
             row = {"epoch": epoch + 1, "lr": trainer.scheduler.get_last_lr()[0], "train_loss": loss}
             logits = score(trainer.scoring_model, validation, config, trainer.crew)
@@ -208,7 +204,7 @@ def fit(run: RunFolder, trainer: engine.Trainer, validation: data.ImageSet, conf
             if is_best:
                 run.save("best.pt", models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
             run.write_history(history)
-            remember()
+            run.save_last(history, trainer.state())
             print(EPOCH_LINE.format(epochs=config.epochs, best="  best" if is_best else "", **history[-1]), flush=True)
     run.wait()
 
@@ -246,6 +242,7 @@ def calibrate(run: RunFolder, validation: data.ImageSet, config: TrainConfig, fi
     chosen = {
         "model": model.state_dict(),
         "temperature": temperature,
+        "shift": shift,
         "threshold": threshold,
         "fingerprint": fingerprint,
     }

@@ -53,6 +53,7 @@ class Evaluation:
     scorer: Scorer | None = None
     threshold: float = 0.5
     temperature: float = 1.0
+    shift: float = 0.0
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -108,9 +109,9 @@ class Evaluation:
         return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
 
 
-def without_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """What the probabilities were before they were divided by the temperature (to the CSV's six digits)."""
-    return expit(logit(np.clip(probabilities, 1e-6, 1 - 1e-6)) * temperature)
+def uncalibrated(probabilities: np.ndarray, temperature: float, shift: float) -> np.ndarray:
+    """What the probabilities were before the logits were shifted and divided by the temperature (to six digits)."""
+    return expit(logit(np.clip(probabilities, 1e-6, 1 - 1e-6)) * temperature - shift)
 
 
 def open_evaluation(environment: Mapping[str, str] = os.environ) -> Evaluation:
@@ -156,6 +157,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
         scorer,
         scorer.checkpoint["threshold"],
         scorer.checkpoint["temperature"],
+        scorer.checkpoint["shift"],
     )
 
 

@@ -59,11 +59,12 @@ def _finished_as(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomic(path: str | Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) so that a reader, at any time, sees the old file or the new one, whole."""
+def write_atomic(path: str | Path, data: bytes | str | Iterable[str]) -> None:
+    """Write `data` (text as UTF-8), or piece after piece of it: a reader, at any time, sees the old file or the new."""
     path = Path(path)
     with _finished_as(path) as handle:
-        handle.write(data.encode("utf-8") if isinstance(data, str) else data)
+        for piece in [data] if isinstance(data, bytes | str) else data:
+            handle.write(piece.encode("utf-8") if isinstance(piece, str) else piece)
     sync_folder(path.parent)
 
 

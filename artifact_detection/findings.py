@@ -56,9 +56,10 @@ def ranking(summary: Summary) -> str:
     )
 
 
-def calibration(before: Summary, after: Summary, temperature: float) -> str:
+def calibration(before: Summary, after: Summary, temperature: float, shift: float) -> str:
     text = (
-        f"Expected calibration error {before['ece']} before and {after['ece']} after the temperature {temperature:.2f}."
+        f"Expected calibration error {before['ece']} before and {after['ece']} after the logits were shifted by "
+        f"{shift:+.2f} and divided by {temperature:.2f}, both fitted on validation."
     )
     if after["ece"].low > 0:
         return f"{text} The probabilities are off by more than chance explains."

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from artifact_detection.files import write_atomic
 from artifact_detection.scoring import Scorer
 
 CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
+FEW = 4  # images at a time to quantise on: every layer's output is kept
+MOST_PARALLEL = 4  # batches at a time: each takes memory of its own
 MAX_DIFFERENCE = 0.01  # mean difference of the probabilities
 MIN_AGREEMENT = 0.995  # share of the images on the same side of the checkpoint's threshold
 
@@ -42,17 +45,28 @@ class Agreement:
 
 
 class Int8Engine:
-    """A quantised network that `quantise` wrote, for batches of the size that it was written for."""
+    """A quantised network that `quantise` wrote, for batches of the size that it was written for.
+
+    Several batches at a time, each on its share of the cores: what a batch waits for, another one uses.
+    """
 
     name = "openvino-int8"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, threads: int):
         import openvino
 
-        self.network = openvino.Core().compile_model(str(path), "CPU")
+        self.parallel, self.requests = min(threads, MOST_PARALLEL), SimpleQueue()
+        settings = {"NUM_STREAMS": str(self.parallel), "INFERENCE_NUM_THREADS": str(threads)}
+        network = openvino.Core().compile_model(str(path), "CPU", settings)
+        for _ in range(self.parallel):
+            self.requests.put(network.create_infer_request())
 
     def __call__(self, images: torch.Tensor) -> np.ndarray:
-        return np.array(self.network(images.numpy())[0]).reshape(-1)  # a copy: OpenVINO reuses its memory
+        request = self.requests.get()
+        try:
+            return np.array(request.infer([images.numpy()])[0]).reshape(-1)  # a copy: OpenVINO reuses its memory
+        finally:
+            self.requests.put(request)
 
 
 def available() -> bool:
@@ -64,11 +78,12 @@ def quantise(scorer: Scorer, images: Sequence[torch.Tensor], path: Path) -> None
     import nncf
     import openvino
 
-    example = scorer.fill_up(images[:1])
-    network = openvino.convert_model(scorer.model.float(), example_input=example, input=[tuple(example.shape)])
-    batches = [scorer.fill_up(images[n : n + scorer.batch]) for n in range(0, len(images), scorer.batch)]
-    full = [batch.numpy() for batch in batches if len(images) < scorer.batch or batch[-1].any()]
-    openvino.save_model(nncf.quantize(network, nncf.Dataset(full), subset_size=len(full)), path, compress_to_fp16=False)
+    shape = (-1, *images[0].shape)
+    network = openvino.convert_model(scorer.model.float(), example_input=images[0][None], input=[shape])
+    some = [torch.stack(images[n : n + FEW]).numpy() for n in range(0, len(images), FEW)]
+    network = nncf.quantize(network, nncf.Dataset(some), subset_size=len(some))
+    network.reshape([scorer.batch, *images[0].shape])  # a fixed size is faster
+    openvino.save_model(network, path, compress_to_fp16=False)
 
 
 def compare(scorer: Scorer, engine: Int8Engine, images: Sequence[torch.Tensor]) -> Agreement:

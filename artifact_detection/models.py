@@ -16,7 +16,7 @@ ARCHS = (
     "vgg16", "vgg19", "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b2",
     "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
 )  # fmt: skip
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 FREEZE = ("none", "early", "backbone")
 
 
@@ -105,13 +105,25 @@ def build_model(arch: str, weights: str = "imagenet", preprocessing: Preprocessi
     arch: one of ARCHS, torchvision's names. weights: "imagenet" (torchvision's, downloaded once), "none", or the
     path of a torchvision state dict. Raises ValueError for an unknown arch, WeightsError for unusable weights.
     """
-    if arch not in ARCHS:
-        raise ValueError(f"unknown arch {arch!r}: choose from {', '.join(ARCHS)}")
-    network = torchvision.models.get_model(arch, weights=None)
+    network = _network(arch)
     if weights != "none":
         state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
         _load_trunk(network, state, arch, weights)
     return Detector(arch, _trunk(network), preprocessing or Preprocessing()).to(memory_format=torch.channels_last)
+
+
+def _empty_model(arch: str, preprocessing: Preprocessing) -> Detector:
+    """A detector for a checkpoint's values. VGG's classifier, which no detector has, would take 0.5 GB meanwhile."""
+    with torch.device("meta"):
+        network = _network(arch)
+    trunk = _trunk(network).to_empty(device="cpu")
+    return Detector(arch, trunk, preprocessing).to(memory_format=torch.channels_last)
+
+
+def _network(arch: str) -> nn.Module:
+    if arch not in ARCHS:
+        raise ValueError(f"unknown arch {arch!r}: choose from {', '.join(ARCHS)}")
+    return torchvision.models.get_model(arch, weights=None)
 
 
 def _trunk(network: nn.Module) -> nn.Module:
@@ -155,13 +167,17 @@ def _load_trunk(network: nn.Module, state: dict, arch: str, source: str) -> None
 
 
 def make_checkpoint(model: Detector, **values) -> dict:
-    """What a checkpoint holds: tensors and plain values only, enough to score images without any other file."""
+    """What a checkpoint holds: tensors and plain values only, enough to score images without any other file.
+
+    P(artifacts) is sigmoid(logit / temperature); `shift` is in the last bias already.
+    """
     return {
         "format": CHECKPOINT_FORMAT,
         "arch": model.arch,
         "preprocessing": model.preprocessing.to_dict(),
         "classes": list(CLASSES),
         "temperature": 1.0,
+        "shift": 0.0,
         "threshold": 0.5,
         "model": model.state_dict(),
         **values,
@@ -185,7 +201,16 @@ def load_tensors(path: str | Path) -> dict:
 def read_checkpoint(path: str | Path) -> dict:
     """A checkpoint as `make_checkpoint` wrote it; raises CheckpointError with the reason for anything else."""
     checkpoint = load_tensors(path)
-    missing = {"format", "arch", "preprocessing", "classes", "temperature", "threshold", "model"} - checkpoint.keys()
+    missing = {
+        "format",
+        "arch",
+        "preprocessing",
+        "classes",
+        "temperature",
+        "shift",
+        "threshold",
+        "model",
+    } - checkpoint.keys()
     if missing:
         raise CheckpointError(f"{path} is no checkpoint of this project: {', '.join(sorted(missing))} missing")
     if checkpoint["classes"] != list(CLASSES) or checkpoint["format"] != CHECKPOINT_FORMAT:
@@ -201,7 +226,7 @@ def load_checkpoint(path: str | Path) -> tuple[Detector, dict]:
     """
     checkpoint = read_checkpoint(path)
     try:
-        model = build_model(checkpoint["arch"], "none", Preprocessing.from_dict(checkpoint["preprocessing"]))
+        model = _empty_model(checkpoint["arch"], Preprocessing.from_dict(checkpoint["preprocessing"]))
         model.load_state_dict(checkpoint["model"])
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error

@@ -16,14 +16,20 @@ PATIENCE = timedelta(days=30)  # to wait for the slowest process
 
 @dataclass(frozen=True)
 class Crew:
-    """rank: this process' number, the first one leads; world: how many there are."""
+    """rank: this process' number, the first one leads; world: how many there are; local: how many on this machine."""
 
     rank: int = 0
     world: int = 1
+    local: int = 1
 
     @property
     def leads(self) -> bool:
         return self.rank == 0
+
+    @property
+    def threads(self) -> int:
+        """This process' share of the machine's cores."""
+        return max(1, (os.cpu_count() or 1) // self.local)
 
     def wait(self) -> None:
         """Until every process has come this far."""
@@ -62,7 +68,8 @@ ALONE = Crew()
 @contextmanager
 def join_crew() -> Iterator[Crew]:
     """The processes of torchrun, or this one alone; only the first one prints. All must see one output folder."""
-    crew = Crew(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    variables = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}  # torchrun's
+    crew = Crew(*(int(os.environ.get(name, value)) for name, value in variables.items()))
     if crew.world == 1:
         yield crew
         return

@@ -32,16 +32,19 @@ class RunError(Exception):
 class RunFolder:
     """Reads and writes the files of one run; each appears whole or not at all. With several processes one writes."""
 
-    def __init__(self, path: Path, crew: Crew = ALONE):
-        self.path, self.crew = path, crew
+    def __init__(self, path: Path, identity: dict, crew: Crew = ALONE):
+        self.path, self.identity, self.crew = path, identity, crew
         self._writer, self._pending = ThreadPoolExecutor(1, "save"), Future()
         self._pending.set_result(None)
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, crew: Crew = ALONE) -> Iterator["RunFolder"]:
-        """The folder, made where missing and locked against a second run until the block ends."""
-        run = cls(path, crew)
+    def open(cls, path: Path, identity: dict, crew: Crew = ALONE) -> Iterator["RunFolder"]:
+        """The folder, made where missing and locked against a second run until the block ends.
+
+        identity: plain values by name, settings and data: a run goes on only with the same.
+        """
+        run = cls(path, identity, crew)
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path) if crew.leads else nullcontext(), run._writer:
             if crew.leads:
@@ -58,15 +61,18 @@ class RunFolder:
         if (self.path / "last.pt").exists():
             raise RunError(f"{self.path} holds a run already: pass --resume to go on, or another --name")
 
-    def read_last(self, settings: dict) -> dict | None:
-        """last.pt of a run with these settings, None before the first epoch. RunError if its settings differ."""
+    def read_last(self) -> dict | None:
+        """The history and the trainer's state of last.pt, None before the first epoch. RunError if it is of another
+        run."""
         if not (self.path / "last.pt").exists():
             return None
         last = load_tensors(self.path / "last.pt")
-        before = last["settings"]
-        changed = [f"{name} was {before.get(name)!r}" for name, value in settings.items() if before.get(name) != value]
-        if changed:
-            raise RunError(f"{self.path} was trained with other settings ({'; '.join(changed)}): pass another --name")
+        before = last["identity"]
+        other = [
+            f"{name} was {before.get(name)!r}" for name, value in self.identity.items() if before.get(name) != value
+        ]
+        if other:
+            raise RunError(f"{self.path} was trained otherwise ({'; '.join(other)}): pass another --name")
         return last
 
     def write_config(self, settings: dict, facts: dict) -> None:
@@ -102,11 +108,12 @@ class RunFolder:
             torch.save(checkpoint, buffer)
             write_atomic(self.path / name, buffer.getvalue())
 
-    def save_meanwhile(self, name: str, checkpoint: dict) -> None:
-        """Save a copy of it while training goes on; errors surface in the next call, or in `wait`."""
+    def save_last(self, history: list[dict], trainer: dict) -> None:
+        """Save last.pt while training goes on, from a copy; errors surface in the next call, or in `wait`."""
         self._pending.result()
         if self.crew.leads:
-            self._pending = self._writer.submit(self.save, name, copy.deepcopy(checkpoint))
+            last = copy.deepcopy({"identity": self.identity, "history": history, "trainer": trainer})
+            self._pending = self._writer.submit(self.save, "last.pt", last)
 
     def _write(self, name: str, text: str) -> None:
         if self.crew.leads:

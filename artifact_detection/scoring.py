@@ -12,8 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from itertools import islice
+from contextlib import closing, contextmanager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -36,15 +36,21 @@ _one_large_image = threading.Lock()
 
 
 class Engine(Protocol):
-    """Something that runs the network: (B, 3, S, S) uint8 -> (B,) float32 logits. `name` says how."""
+    """Something that runs the network: (B, 3, S, S) uint8 -> (B,) float32 logits.
+
+    name: says how. parallel: how many calls at a time, each from a thread of its own, keep the machine busy.
+    """
 
     name: str
+    parallel: int
 
     def __call__(self, images: torch.Tensor) -> np.ndarray: ...
 
 
 class TorchEngine:
     """PyTorch as it comes, channels_last, in the hardware's best precision."""
+
+    parallel = 1
 
     def __init__(self, model: Detector, device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
@@ -76,9 +82,9 @@ class Scorer:
         logits = self.engine(self.fill_up(images))[: len(images)]
         return expit(logits.astype(np.float64) / self.checkpoint["temperature"]).round(DIGITS)
 
-    def fill_up(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
-        """(batch, 3, *shape) uint8: the images, and zeros for the rest."""
-        batch = torch.zeros((self.batch, 3, *self.preprocessing.shape), dtype=torch.uint8)
+    def fill_up(self, images: Sequence[torch.Tensor], rows: int | None = None) -> torch.Tensor:
+        """(rows or batch, 3, *shape) uint8: the images, and zeros for the rest."""
+        batch = torch.zeros((rows or self.batch, 3, *self.preprocessing.shape), dtype=torch.uint8)
         torch.stack(list(images), out=batch[: len(images)])
         return batch
 
@@ -126,20 +132,26 @@ def _decode_if_small(path: str | Path) -> DecodedImage | None:
 
 
 def prepared_batches(
-    prepare: Callable[[Item], Result], batches: Iterable[Sequence[Item]], threads: int
+    prepare: Callable[[Item], Result], batches: Sequence[Sequence[Item]], threads: int
 ) -> Iterator[list[Result]]:
     """`prepare` every item in threads, AHEAD batches in advance; yield the results batch by batch, in order."""
-    batches, waiting = iter(batches), deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+    ahead = AHEAD * max(map(len, batches), default=0)
+    results = in_order(prepare, chain.from_iterable(batches), threads, ahead)
+    with closing(results):
+        for batch in batches:
+            yield list(islice(results, len(batch)))
 
-        def submit(count: int) -> None:
-            waiting.extend([pool.submit(prepare, item) for item in batch] for batch in islice(batches, count))
 
+def in_order(act: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+    """`act` on items in threads, at most `ahead` in advance; yield the results in order."""
+    waiting = deque()
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            submit(AHEAD)
+            for item in items:
+                waiting.append(pool.submit(act, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
             while waiting:
-                results = [future.result() for future in waiting.popleft()]
-                submit(1)
-                yield results
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -20,30 +20,13 @@ class ThresholdError(ValueError):
     """A threshold that cannot be chosen; the message says why."""
 
 
-def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
-    """The temperature T in [0.05, 20] with which sigmoid(logits / T) fits best (Guo et al., ICML 2017).
-
-    targets: (n,) in {0, 1}; logits: (n,).
-    """
-    slope, _ = _fit_sigmoid(targets, logits, offsets=(0, 0))
-    return 1 / slope
-
-
 def fit_platt(targets: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
-    """Temperature T in [0.05, 20] and shift b with which sigmoid((logits + b) / T) fits best (Platt, 1999).
+    """Temperature T in [0.05, 20] and shift b with which sigmoid((logits + b) / T) has the least cross-entropy.
 
-    The shift undoes what a temperature cannot: training on more artifacts than there are (oversampling, injection).
+    Platt (1999); the temperature alone is that of Guo et al. (ICML 2017). The shift undoes what a temperature cannot:
+    training on more artifacts than there are (oversampling, injection). Against Platt's targets (N+ + 1) / (N+ + 2)
+    and 1 / (N- + 2) in place of 1 and 0, so that the slope does not run away on a set that is separated without error.
     targets: (n,) in {0, 1}; logits: (n,).
-    """
-    slope, offset = _fit_sigmoid(targets, logits, offsets=(None, None))
-    return 1 / slope, offset / slope
-
-
-def _fit_sigmoid(targets, logits, offsets: tuple[float | None, float | None]) -> tuple[float, float]:
-    """slope and offset of the sigmoid(slope * logits + offset) with the least cross-entropy, offset within bounds.
-
-    Against Platt's targets (N+ + 1) / (N+ + 2) and 1 / (N- + 2) in place of 1 and 0, so that the slope does not run
-    away on a validation set that is separated without error.
     """
     targets, logits = check_binary("targets", targets), np.asarray(logits, np.float64)
     positives, negatives = targets.sum(), (1 - targets).sum()
@@ -55,8 +38,9 @@ def _fit_sigmoid(targets, logits, offsets: tuple[float | None, float | None]) ->
         gradient = np.array([np.mean(surplus * logits), np.mean(surplus)])
         return np.mean(np.logaddexp(0, scaled) - soft * scaled), gradient
 
-    best = optimize.minimize(cross_entropy, (1.0, 0.0), jac=True, bounds=((1 / 20, 20), offsets))
-    return float(best.x[0]), float(best.x[1])
+    best = optimize.minimize(cross_entropy, (1.0, 0.0), jac=True, bounds=((1 / 20, 20), (None, None)))
+    slope, offset = (float(value) for value in best.x)
+    return 1 / slope, offset / slope
 
 
 def parse_target(target: str) -> tuple[str, float]:

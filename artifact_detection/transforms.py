@@ -73,10 +73,10 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Preprocessing":
-        crop = values.get("crop", "full")  # checkpoints of before it could be chosen have none
-        if values["interpolation"] != "area" or crop not in CROPS:
-            raise ValueError(f"unknown interpolation {values['interpolation']!r} or crop {crop!r}")
-        return cls(values["size"], "area", tuple(values["mean"]), tuple(values["std"]), crop)
+        interpolation, crop = values["interpolation"], values["crop"]
+        if interpolation != "area" or crop not in CROPS:
+            raise ValueError(f"unknown interpolation {interpolation!r} or crop {crop!r}")
+        return cls(values["size"], interpolation, tuple(values["mean"]), tuple(values["std"]), crop)
 
 
 def face_square(image: np.ndarray) -> Box:

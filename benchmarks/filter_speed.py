@@ -1,27 +1,35 @@
-"""How fast does the filter score, against a plain PyTorch loop and against decoding alone?
+"""How fast does the filter score, against a plain PyTorch loop and against decoding alone? Which engine is fastest?
 
-    python benchmarks/filter_speed.py --images FACES --arch vgg19 --count 64 --rounds 5
-    python benchmarks/filter_speed.py --images FACES --model runs/vgg19/best.pt    # agreement needs a trained network
+    python benchmarks/filter_speed.py --images FACES --model best.pt --csv benchmarks/results/filter_speed.csv
+    python benchmarks/filter_speed.py --images FACES --arch mobilenet_v3_small   # random weights: for speed only
 
 Writes `count` of the images as PNG files of 1024x1024 and times, in turns, round after round:
-plain    what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
-torch    the filter with PyTorch in the hardware's best precision
-int8     the filter with OpenVINO in 8 bits, quantised on other images of the folder (pip install openvino nncf)
-decode   the filter without a network: reading, hashing, decoding, measuring, resizing
+plain         what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
+channels_last the same with the network and its input in channels_last, which suits a CPU better
+torch         the filter with PyTorch in the hardware's best precision
+openvino-int8, onnx fp32: the filter with these, if they are installed: pip install openvino nncf onnxruntime onnx
+no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
+decode        reading and decoding alone, in as many threads as there are cores
 Rates are medians over the rounds; ratios are medians of the rounds' ratios, so that a busy machine hits both sides.
+CPU times (all threads and processes) hardly depend on what else the machine does.
+Engines are calibrated on `calibration` / 2 other images, and compared with PyTorch in float32 on as many again.
 """
 
 import argparse
+import importlib.util
 import os
-import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torchvision.transforms import v2
@@ -31,10 +39,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artifact_detection import int8
 from artifact_detection.engine import pick_precision
 from artifact_detection.filtering.inputs import Inputs, Item
-from artifact_detection.filtering.reading import prepare
-from artifact_detection.images import read_image
+from artifact_detection.filtering.stages import score_batches
+from artifact_detection.filtering.store import Store
+from artifact_detection.images import decode_file, read_image
 from artifact_detection.models import build_model, make_checkpoint
-from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor, prepared_batches
+from artifact_detection.scoring import BATCH, Engine, Scorer, TorchEngine, load_predictor
 from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 SIDE = 1024
@@ -45,8 +54,9 @@ class PlainImages(torch.utils.data.Dataset):
     """Files as a first script reads them."""
 
     def __init__(self, paths: list[str], preprocessing: Preprocessing):
-        size = (preprocessing.size, preprocessing.size)
-        self.paths, self.transform = paths, v2.Compose([v2.PILToTensor(), v2.Resize(size, antialias=True)])
+        resize = v2.Resize((preprocessing.size, preprocessing.size), antialias=True)
+        normalise = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocessing.mean, preprocessing.std)]
+        self.paths, self.transform = paths, v2.Compose([v2.PILToTensor(), resize, *normalise])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -63,62 +73,100 @@ def write_pngs(sources: list[Path], folder: Path) -> list[Item]:
 
 
 @torch.inference_mode()
-def run_plain(scorer: Scorer, items: list[Item]) -> None:
+def run_plain(scorer: Scorer, items: list[Item], layout: torch.memory_format) -> None:
     dataset = PlainImages([item.file for item in items], scorer.preprocessing)
     loader = torch.utils.data.DataLoader(dataset, batch_size=scorer.batch, num_workers=os.cpu_count())
+    network = torch.nn.Sequential(scorer.model.trunk, scorer.model.head).to(memory_format=layout)
     for images in loader:
-        scorer.model(images)
+        network(images.contiguous(memory_format=layout))
 
 
-def run_filter(scorer: Scorer, items: list[Item], score: bool = True) -> None:
-    ready = partial(prepare, preprocessing=scorer.preprocessing, thumbnail=True)
+def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
     batches = [items[n : n + scorer.batch] for n in range(0, len(items), scorer.batch)]
-    for batch in prepared_batches(ready, batches, os.cpu_count()):
-        if score:
-            scorer.score_batch([image for _, image in batch])
+    with Store(folder / "records.sqlite") as store:
+        score_batches(scorer, batches, store, True, os.cpu_count())
+
+
+def run_decode(items: list[Item]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        deque(pool.map(lambda item: decode_file(item.file), items), maxlen=0)
+
+
+class NoEngine:
+    """The logit 0, at once."""
+
+    name, parallel = "no network", 1
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return np.zeros(len(images), np.float32)
+
+
+class OnnxEngine:
+    """ONNX Runtime in float32. (Its static quantisation, QDQ with QInt8 weights, is slower still on a VGG-19.)"""
+
+    name, parallel = "onnx fp32", os.cpu_count()  # calls at a time, one thread each
+
+    def __init__(self, scorer: Scorer, path: Path):
+        import onnxruntime
+
+        size = scorer.preprocessing.size
+        example = torch.zeros((scorer.batch, 3, size, size), dtype=torch.uint8)
+        torch.onnx.export(scorer.model.float(), (example,), path, input_names=["images"], dynamo=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return self.session.run(None, {"images": images.numpy()})[0]
 
 
 def load(arguments: argparse.Namespace) -> Scorer:
     if arguments.model:
-        return load_predictor(arguments.model, "cpu")
+        return load_predictor(arguments.model, "cpu", batch=arguments.batch)
     torch.manual_seed(0)
     model = build_model(arguments.arch, "none").eval()
     engine = TorchEngine(model, CPU, pick_precision("auto", CPU))
-    return Scorer(model, make_checkpoint(model), arguments.arch, engine, BATCH)
+    return Scorer(model, make_checkpoint(model), arguments.arch, engine, arguments.batch)
 
 
-def with_int8(scorer: Scorer, sources: list[Path], folder: Path) -> tuple[Scorer, str]:
-    """The scorer in 8 bits, and how it agrees; each half of the images for one of the two."""
-    images = [evaluation_transform(read_image(source), scorer.preprocessing) for source in sources]
-    network = folder / "int8.xml"
-    int8.quantise(scorer, images[::2], network)
-    exact = Scorer(scorer.model, scorer.checkpoint, "", TorchEngine(scorer.model, CPU, torch.float32), scorer.batch)
-    agreement = int8.compare(exact, int8.Int8Engine(network), images[1::2])
-    return Scorer(scorer.model, scorer.checkpoint, "", int8.Int8Engine(network), scorer.batch), agreement.sentence()
+def replaced(scorer: Scorer, engine: Engine) -> Scorer:
+    return Scorer(scorer.model, scorer.checkpoint, scorer.model_id, engine, scorer.batch)
 
 
-def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds by contestant, one a round, in turns."""
-    seconds = {name: [] for name in contestants}
+def engines(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> list[Engine]:
+    """Everything that is installed and can run the network, calibrated on images (3, S, S) uint8."""
+    found = [scorer.engine]
+    if int8.available():
+        int8.quantise(scorer, images, folder / "int8.xml")
+        found.append(int8.Int8Engine(folder / "int8.xml", os.cpu_count()))
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+        found.append(OnnxEngine(scorer, folder / "network.onnx"))
+    return found
+
+
+def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> pd.DataFrame:
+    """Wall and CPU seconds (of child processes too), in turns: columns contestant, round, wall, cpu."""
+    rows = []
     for number in range(rounds + 1):
         for name, act in contestants.items():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), sum(os.times()[:4])
             act()
             if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+                rows.append((name, number, time.perf_counter() - start, sum(os.times()[:4]) - cpu))
+    return pd.DataFrame(rows, columns=["contestant", "round", "wall", "cpu"])
 
 
-def table(seconds: dict[str, list[float]], count: int) -> str:
-    lines = ["| | images/s | times plain | of decode |", "| --- | --- | --- | --- |"]
-    for name, times in seconds.items():
-        ratios = {
-            other: statistics.median(b / a for a, b in zip(times, seconds[other], strict=True))
-            for other in ("plain", "decode")
-        }
-        rate = count / statistics.median(times)
-        lines.append(f"| {name} | {rate:.1f} | {ratios['plain']:.2f} | {ratios['decode']:.0%} |")
-    return "\n".join(lines)
+def table(seconds: pd.DataFrame, agreements: dict[str, int8.Agreement], count: int) -> pd.DataFrame:
+    """A row a contestant: rate, CPU time an image, ratios of both, and how it agrees with float32."""
+    wall, cpu = (seconds.pivot(index="round", columns="contestant", values=kind) for kind in ("wall", "cpu"))
+    found = pd.DataFrame({"images_per_s": count / wall.median(), "cpu_ms": 1000 * cpu.median() / count})
+    for other in ("plain", "channels_last", "no network", "decode"):
+        found[f"rate / {other}"] = wall.rdiv(wall[other], axis=0).median()
+    for other in ("plain", "channels_last", "no network"):
+        found[f"{other} cpu / cpu"] = cpu.rdiv(cpu[other], axis=0).median()
+    found["agreement"] = pd.Series({name: one.agreement for name, one in agreements.items()})
+    found["difference"] = pd.Series({name: one.difference for name, one in agreements.items()})
+    return found.loc[seconds["contestant"].unique()].round(4)
 
 
 def main() -> None:
@@ -127,22 +175,32 @@ def main() -> None:
     parser.add_argument("--model", help="checkpoint; without it a random --arch, for speed only")
     parser.add_argument("--arch", default="vgg19")
     parser.add_argument("--count", type=int, default=64, help="images scored")
-    parser.add_argument("--calibration", type=int, default=400, help="other images, half to quantise, half to compare")
+    parser.add_argument("--calibration", type=int, default=600, help="other images, half to quantise, half to compare")
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
     sources = sorted(path for path in arguments.images.iterdir() if path.is_file())
     scorer = load(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        (pngs := Path(folder) / "png").mkdir()
+    others = sources[arguments.count : arguments.count + arguments.calibration]
+    images = [evaluation_transform(read_image(source), scorer.preprocessing) for source in others]
+    exact = replaced(scorer, TorchEngine(scorer.model, CPU, torch.float32))
+    with tempfile.TemporaryDirectory() as name:
+        (pngs := (folder := Path(name)) / "png").mkdir()
         items = write_pngs(sources[: arguments.count], pngs)
-        contestants = {"plain": partial(run_plain, scorer, items), "torch": partial(run_filter, scorer, items)}
-        if int8.available():
-            others = sources[arguments.count : arguments.count + arguments.calibration]
-            fast, sentence = with_int8(scorer, others, Path(folder))
-            print(sentence, file=sys.stderr)
-            contestants["int8"] = partial(run_filter, fast, items)
-        contestants["decode"] = partial(run_filter, scorer, items, score=False)
-        print(table(measure(contestants, arguments.rounds), len(items)))
+        fast = engines(scorer, images[::2], folder)
+        agreements = {engine.name: int8.compare(exact, engine, images[1::2]) for engine in fast}
+        contestants = {
+            "plain": partial(run_plain, scorer, items, torch.contiguous_format),
+            "channels_last": partial(run_plain, scorer, items, torch.channels_last),
+        }
+        for engine in [*fast, NoEngine()]:
+            contestants[engine.name] = partial(run_filter, replaced(scorer, engine), items, folder)
+        contestants["decode"] = partial(run_decode, items)
+        found = table(measure(contestants, arguments.rounds), agreements, len(items))
+    print(found.to_string())
+    if arguments.csv:
+        found.to_csv(arguments.csv)
 
 
 if __name__ == "__main__":

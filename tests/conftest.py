@@ -1,6 +1,8 @@
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: toys are slower on two cores than on one
+# Before torch is imported. The networks here are tiny, and threads that wait for each other by spinning make a run six
+# times slower on a machine that has other work to do. Processes that the tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

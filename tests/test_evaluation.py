@@ -62,10 +62,10 @@ def test_images_are_found_or_not_used_at_all(tmp_path, names, found):
         assert [path.name for path in run.files] == ["a.png", "b.png"]
 
 
-def test_temperature_can_be_taken_off_again():
+def test_calibration_can_be_taken_off_again():
     logits = np.array([-4.0, 0.0, 2.5])
-    after = 1 / (1 + np.exp(-logits / 1.7))
-    assert evaluation.without_temperature(after, 1.7) == pytest.approx(1 / (1 + np.exp(-logits)))
+    after = 1 / (1 + np.exp(-(logits - 1.2) / 1.7))
+    assert evaluation.uncalibrated(after, 1.7, -1.2) == pytest.approx(1 / (1 + np.exp(-logits)))
 
 
 def test_newest_run_first(tmp_path):

@@ -127,6 +127,13 @@ def test_promises_that_validation_cannot_support_are_refused(images, model, tmp_
     assert "keep" not in {row["band"] for row in read_scores(tmp_path / "out").values()}
 
 
+def test_nothing_certified_says_what_to_pass(images, model, tmp_path, capsys):
+    impossible = ("--max-artifacts-left", "0.0001", "--max-clean-loss", "0.0001")
+    assert run(images, *impossible, model=model, out=tmp_path / "out") == 1
+    text = capsys.readouterr().out
+    assert "keep 0, review 20, reject 0" in text and "or pass --threshold" in text
+
+
 def test_checkpoint_without_validation_scores(images, model, tmp_path, capsys):
     checkpoint = torch.load(model, weights_only=True)
     del checkpoint["validation_targets"]
@@ -460,6 +467,27 @@ def test_a_full_disk_is_one_clear_line(images, model, tmp_path, monkeypatch, cap
     assert len(snapshot(images)) == 3
 
 
+@pytest.fixture
+def read_only(tmp_path) -> Path:
+    """A folder that takes no files; for root, whom permissions do not bind, one of the kernel's."""
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):
+        folder = Path("/sys/kernel")
+    if not folder.is_dir():
+        pytest.skip("root can write everywhere here")
+    return folder
+
+
+@pytest.mark.parametrize("below", ["", "new/out"], ids=["itself", "below"])
+def test_a_read_only_output_is_one_clear_line(images, model, read_only, capsys, below):
+    before = snapshot(images)
+    assert run(images, *THRESHOLDS, "--action", "move", model=model, out=read_only / below) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"filter_images: cannot write to {read_only / below}: ")
+    assert snapshot(images) == before
+
+
 def test_output_that_cannot_be_made_is_one_clear_line(images, model, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert run(images, *THRESHOLDS, model=model, out=tmp_path / "file" / "out") == 2
@@ -558,7 +586,7 @@ def test_a_fast_network_that_disagrees_is_refused(images, model, tmp_path, monke
     class Wrong:
         name = "wrong"
 
-        def __init__(self, path):
+        def __init__(self, path, threads):
             pass
 
         def __call__(self, images):

@@ -2,11 +2,14 @@
 
 import io
 import tarfile
+import threading
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
-from artifact_detection.filtering.estimates import estimate
+from artifact_detection.filtering.estimates import NoEstimateError, estimate
 from artifact_detection.filtering.inputs import Inputs, Item, harmless, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.policy import (
     Policy,
@@ -15,10 +18,14 @@ from artifact_detection.filtering.policy import (
     manual_bands,
     read_decisions,
 )
+from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shift import compare, holm, scene_groups
+from artifact_detection.filtering.stages import score_batches
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
+from artifact_detection.scoring import Scorer
 from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+from artifact_detection.transforms import Preprocessing
 
 # ---- estimates
 
@@ -50,12 +57,36 @@ def test_intervals_cover_the_truth_at_any_prevalence(prevalence):
 def test_no_estimate_from_a_model_that_cannot_tell():
     rng = np.random.default_rng(0)
     validation = Validation(np.repeat([0, 1], 50), rng.random(100))
-    assert estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.random(100)) is None
+    with pytest.raises(NoEstimateError, match="tell the classes apart"):
+        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.random(100))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.6, 1.0), (0.0, 0.2)], ids=["above-all-artifacts", "below-all-clean"])
+def test_no_estimate_for_images_of_another_kind(low, high):
+    """Every image at one end: neither class of validation scores so, nor any mixture of the two."""
+    rng = np.random.default_rng(0)
+    validation = Validation(*draw(rng, 500, 0.2))
+    with pytest.raises(NoEstimateError, match="unlike validation's"):
+        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.uniform(low, high, 300))
+
+
+@pytest.mark.parametrize("prevalence", [0, 1])
+def test_images_of_one_class_are_not_of_another_kind(prevalence):
+    """At most 3 of 100 draws are refused (nominal 0.5 %)."""
+    rng, refused = np.random.default_rng(2), 0
+    for _ in range(100):
+        validation = Validation(*draw(rng, 500, 0.2))
+        try:
+            estimate(validation, Policy(manual_bands([0.5]), False), 0.5, draw(rng, 500, prevalence)[1])
+        except NoEstimateError:
+            refused += 1
+    assert refused <= 3
 
 
 def test_no_estimate_of_nothing():
     validation = Validation(*draw(np.random.default_rng(0), 500, 0.2))
-    assert estimate(validation, Policy(manual_bands([0.5]), False), 0.5, np.empty(0)) is None
+    with pytest.raises(NoEstimateError, match="no image"):
+        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, np.empty(0))
 
 
 # ---- what filtering does to the dataset
@@ -207,3 +238,43 @@ def test_a_record_counts_only_for_the_file_as_it_was(tmp_path):
         assert stores.find(item).probability == 0.25
         assert stores.find(Item(item.path, "f", "n", bytes=6, mtime_ns=7)) is None
         assert next(iter(stores.light([Item("new", "f", "n")]))).error == "not scored"
+
+
+# ---- reading and scoring
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((1000, 500), (160, 80)), ((321, 700), (73, 160)), ((1, 3000), (1, 160)), ((90, 60), (90, 60))],
+    ids=["halved", "odd", "a-line", "small"],
+)
+def test_thumbnails_fit_and_look_alike(tmp_path, size, shown):
+    height, width = size
+    ramp = np.linspace(0, 255, height * width).reshape(height, width, 1) * np.ones(3)
+    cv2.imwrite(str(tmp_path / "a.png"), ramp.astype(np.uint8))
+    [item] = Inputs.scan([str(tmp_path)], tmp_path / "out").items
+    record, _ = prepare(item, Preprocessing(8), thumbnail=True)
+    thumbnail = cv2.imdecode(np.frombuffer(record.thumbnail, np.uint8), cv2.IMREAD_COLOR)
+    assert thumbnail.shape[:2] == shown
+    assert np.abs(thumbnail - cv2.resize(ramp, shown[::-1], interpolation=cv2.INTER_AREA)).mean() < 4
+
+
+def test_as_many_batches_are_scored_at_a_time_as_the_engine_wants(tmp_path):
+    class Pair:
+        name, parallel = "pair", 2
+        meeting = threading.Barrier(2, timeout=30)
+
+        def __call__(self, images: torch.Tensor) -> np.ndarray:
+            self.meeting.wait()
+            return np.zeros(len(images), np.float32)
+
+    class Network:
+        preprocessing = Preprocessing(8)
+
+    for n in range(4):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.zeros((9, 9, 3), np.uint8))
+    items = Inputs.scan([str(tmp_path)], tmp_path / "out").items
+    scorer = Scorer(Network(), {"temperature": 1.0}, "id", Pair(), batch=1)
+    with Store(tmp_path / "records.sqlite") as store:
+        score_batches(scorer, [[item] for item in items], store, False, threads=2)
+        assert [store.find(item.path).probability for item in items] == [0.5] * 4

@@ -77,6 +77,13 @@ def test_settings_of_another_network_are_refused(folders, capsys):
     assert "arch was 'mobilenet_v3_small'" in capsys.readouterr().err
 
 
+def test_a_run_does_not_go_on_with_other_images(folders, dataset, capsys):
+    assert main([*folders, "--name", "a", "--epochs", "1"]) == 0
+    next((dataset / "train" / "no_artifacts").iterdir()).unlink()
+    assert main([*folders, "--name", "a", "--epochs", "1", "--resume"]) == 2
+    assert "data was" in capsys.readouterr().err
+
+
 def test_folds_predict_every_training_image_and_leave_the_test_split_alone(folders, dataset, tmp_path):
     shutil.rmtree(dataset / "test")
     arguments = [*folders, "--name", "cv", "--folds", "3", "--epochs", "1"]
@@ -129,9 +136,9 @@ def test_a_full_disk_is_one_clear_line_and_the_run_can_go_on(folders, monkeypatc
 
 
 def test_a_full_disk_while_saving_in_the_background_is_noticed(tmp_path, monkeypatch):
-    with pytest.raises(OSError, match="No space"), RunFolder.open(tmp_path / "run") as run:
+    with pytest.raises(OSError, match="No space"), RunFolder.open(tmp_path / "run", {}) as run:
         monkeypatch.setattr(RunFolder, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
-        run.save_meanwhile("last.pt", {})
+        run.save_last([], {})
 
 
 def test_run_folder_that_cannot_be_made_is_one_clear_line(folders, tmp_path, capsys):
@@ -141,7 +148,7 @@ def test_run_folder_that_cannot_be_made_is_one_clear_line(folders, tmp_path, cap
 
 
 def test_two_runs_into_one_folder_the_second_refuses(folders, tmp_path, capsys):
-    with RunFolder.open(tmp_path / "runs" / "a"):
+    with RunFolder.open(tmp_path / "runs" / "a", {}):
         assert main([*folders, "--name", "a"]) == 2
     assert "another run is at work" in capsys.readouterr().err
 

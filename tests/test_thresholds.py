@@ -10,7 +10,6 @@ from artifact_detection.thresholds import (
     choose_bands,
     choose_threshold,
     fit_platt,
-    fit_temperature,
     parse_target,
     threshold_table,
 )
@@ -25,12 +24,14 @@ def draw(rng, n: int, prevalence: float, distance: float) -> tuple[np.ndarray, n
     return targets, 1 / (1 + np.exp(-rng.normal(distance * targets)))
 
 
-@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
-def test_temperature_is_recovered(true_temperature):
+@pytest.mark.parametrize("true_temperature, true_shift", [(0.5, 0.0), (1.0, -2.0), (3.0, 1.0)])
+def test_temperature_and_shift_are_recovered(true_temperature, true_shift):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, 20_000)
     targets = (rng.random(20_000) < 1 / (1 + np.exp(-logits))).astype(int)
-    assert fit_temperature(targets, logits * true_temperature) == pytest.approx(true_temperature, rel=0.05)
+    temperature, shift = fit_platt(targets, logits * true_temperature - true_shift)
+    assert temperature == pytest.approx(true_temperature, rel=0.05)
+    assert shift == pytest.approx(true_shift, abs=0.1)
 
 
 def test_platt_undoes_the_shift_of_training_on_more_artifacts():
@@ -52,12 +53,12 @@ def test_platt_undoes_the_shift_of_training_on_more_artifacts():
     ],
 )
 def test_temperature_stays_finite(targets, logits):
-    assert 0.05 <= fit_temperature(np.array(targets), np.array(logits)) <= 20
-    assert np.isfinite(fit_platt(np.array(targets), np.array(logits))).all()
+    temperature, shift = fit_platt(np.array(targets), np.array(logits))
+    assert 0.05 <= temperature <= 20 and np.isfinite(shift)
 
 
 def test_temperature_does_not_trust_a_small_separated_set():
-    assert fit_temperature(np.array([0, 0, 1, 1]), np.array([-9.0, -8, 8, 9])) > 2
+    assert fit_platt(np.array([0, 0, 1, 1]), np.array([-9.0, -8, 8, 9]))[0] > 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ al., ICML 2018). Then the kept hold pi * P(keep | artifact) artifacts of each im
 P(reject | clean) clean ones. Intervals: the same arithmetic on draws from the Dirichlet posteriors (Jeffreys' prior)
 of the three tables of counts: artifacts and clean images of validation, and the user's images. The numbers in the
 bands are then drawn as well, for they vary even where every rate is known.
+
+Where f is surely beyond both rates, no mixture of the two classes explains it: the images are of another kind than
+validation's, and there is no estimate.
 """
 
 from dataclasses import dataclass
@@ -20,12 +23,17 @@ from artifact_detection.thresholds import KEEP, REJECT
 
 DRAWS = 4_000
 JEFFREYS = 0.5
+FOREIGN = 0.995  # of the draws beyond what validation can explain: the images are of another kind
 KEPT, REJECTED, FOUND = [0, 1], [4, 5], [1, 3, 5]  # columns of `_count`
 METHOD = (
     "share of artifacts from the share of images above the checkpoint's threshold and validation's true and false "
     "positive rates (adjusted count), so it need not equal validation's; 95 % intervals from Dirichlet posteriors; "
     "assumes that images of a class score as in validation"
 )
+
+
+class NoEstimateError(Exception):
+    """Validation cannot say how many artifacts there are; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,14 @@ class Estimates:
     clean_rejected: Estimate
 
 
-def estimate(validation: Validation, policy: Policy, threshold: float, probabilities: np.ndarray) -> Estimates | None:
-    """What is wrong with the automatic verdicts on `probabilities` (n,); None where validation cannot say.
+def estimate(validation: Validation, policy: Policy, threshold: float, probabilities: np.ndarray) -> Estimates:
+    """What is wrong with the automatic verdicts on `probabilities` (n,). Raises NoEstimateError.
 
-    It cannot if the checkpoint's threshold does not surely find artifacts more often than clean images.
+    It does if there are none, if the checkpoint's threshold does not surely find artifacts more often than clean
+    images, or if these images are not a mixture of validation's two classes.
     """
+    if len(probabilities) == 0:
+        raise NoEstimateError("no image could be used")
     is_artifact = validation.targets == ARTIFACT
     rng = np.random.default_rng(0)
     artifact, clean, new = (
@@ -63,8 +74,15 @@ def estimate(validation: Validation, policy: Policy, threshold: float, probabili
         for scores in (validation.probabilities[is_artifact], validation.probabilities[~is_artifact], probabilities)
     )
     true_rate, false_rate, found = (draws[:, FOUND].sum(1) for draws in (artifact, clean, new))
-    if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2 or len(probabilities) == 0:
-        return None
+    if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2:
+        raise NoEstimateError("in validation the model does not surely tell the classes apart")
+    if max(np.mean(found > true_rate), np.mean(found < false_rate)) > FOREIGN:
+        rates = [np.median(one) for one in (found, true_rate, false_rate)]
+        raise NoEstimateError(
+            "these images score unlike validation's, and none of its promises holds for them: {:.1%} are at or above "
+            "the checkpoint's threshold, of validation {:.1%} of the artifacts and {:.1%} of the clean images. "
+            "Train on images like these".format(*rates)
+        )
     share = np.clip((found - false_rate) / np.maximum(true_rate - false_rate, 1e-9), 0, 1)
     artifacts = np.round(share * len(probabilities)).astype(int)
     in_kept = rng.binomial(artifacts, artifact[:, KEPT].sum(1))

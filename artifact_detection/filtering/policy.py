@@ -14,6 +14,9 @@ from artifact_detection.transfers import read_table
 
 BANDS = (KEEP, REVIEW, REJECT)
 NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"
+NOTHING_CERTIFIED = (
+    "nothing is decided automatically: allow more (--max-artifacts-left, --max-clean-loss) or pass --threshold"
+)
 
 
 class PolicyError(Exception):
@@ -56,7 +59,8 @@ class Policy:
     def sentences(self) -> list[str]:
         """What each band promises, for the summary and the report."""
         if self.certified:
-            return [self.bands.keep.sentence(), self.bands.reject.sentence()]
+            promises = [self.bands.keep.sentence(), self.bands.reject.sentence()]
+            return promises if any(edge is not None for edge in self.edges()) else [*promises, NOTHING_CERTIFIED]
         low, high = self.bands.keep.threshold, self.bands.reject.threshold
         return [f"keep: p < {low:g}, reject: p >= {high:g}; chosen with --threshold, without a promise"]
 

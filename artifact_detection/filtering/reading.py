@@ -27,9 +27,10 @@ def prepare(item: Item, preprocessing: Preprocessing, thumbnail: bool) -> tuple[
     """The record of an item and its (3, S, S) uint8, or None for a file that cannot be used."""
     try:
         with opened(item) as image:
-            record = Record.of(item, sha256=hashlib.sha256(image.data).hexdigest(), **_numbers(image))
+            small = _halved(image.pixels)
+            record = Record.of(item, sha256=hashlib.sha256(image.data).hexdigest(), **_numbers(image, small))
             if thumbnail:
-                record.thumbnail = encode_thumbnail(image.pixels)
+                record.thumbnail = encode_thumbnail(small)
             return record, evaluation_transform(image.pixels, preprocessing)
     except ImageError as error:
         return Record.of(item, error=error.reason, sha256=hash_if_readable(item)), None
@@ -81,10 +82,18 @@ def hash_if_readable(item: Item) -> str:
         return ""
 
 
-def _numbers(image: DecodedImage) -> dict[str, bytes]:
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8, halved as often as a thumbnail allows: by two is much faster than by any other number."""
+    while max(pixels.shape[:2]) >= 2 * THUMBNAIL and min(pixels.shape[:2]) > 1:
+        height, width = (side // 2 for side in pixels.shape[:2])
+        pixels = cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return pixels
+
+
+def _numbers(image: DecodedImage, small: np.ndarray) -> dict[str, bytes]:
     luma = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY)
     values = measure.luma_measures(luma) | measure.colour_measures(image)
-    layout = cv2.resize(image.pixels, (LAYOUT, LAYOUT), interpolation=cv2.INTER_AREA)
+    layout = cv2.resize(small, (LAYOUT, LAYOUT), interpolation=cv2.INTER_AREA)
     return {"measures": np.float32([values[name] for name in MEASURES]).tobytes(), "layout": layout.tobytes()}
 
 

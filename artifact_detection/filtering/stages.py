@@ -22,11 +22,12 @@ from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
 from artifact_detection.images import ImageError
 from artifact_detection.processes import Crew
-from artifact_detection.scoring import Scorer, prepared_batches
+from artifact_detection.scoring import Scorer, in_order, prepared_batches
 from artifact_detection.stability import REENCODINGS
 from artifact_detection.transforms import evaluation_transform
 
 HEATMAP = 14  # side of a stored heat map: no network here looks finer
+HEATMAP_BATCH = 4  # images: in float32, with gradients, they take much more memory than a score
 RETRIED = ("unreadable", "vanished", "changed")  # a permission or a mount may be back, and shows in no stamp
 GENTLE = ("JPEG 85", "JPEG 60", "resize 0.5x", "resize 0.75x")  # what happens to files on their way
 
@@ -42,7 +43,7 @@ def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Pat
     check = images[:: max(2, len(images) // int8.CHECK)]
     calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
     int8.quantise(scorer, calibration or check, network)
-    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network), check))
+    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network, threads), check))
 
 
 def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[list[Item]]:
@@ -65,18 +66,18 @@ def _batches(items: Sequence[Item], size: int) -> list[list[Item]]:
 
 
 def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, thumbnails: bool, threads: int) -> None:
-    """Score items and store their records, a batch at a time; writing overlaps with the next batch."""
+    """Score items and store their records, a batch at a time; reading, scoring and writing overlap."""
     read_ahead = prepared_batches(
         partial(prepare, preprocessing=scorer.preprocessing, thumbnail=thumbnails), batches, threads
     )
-    total = sum(map(len, batches))
+    parallel, total = scorer.engine.parallel, sum(map(len, batches))
+    scored = in_order(partial(_score_batch, scorer), read_ahead, parallel, parallel)
     with ThreadPoolExecutor(1) as writer, tqdm(total=total, desc="scoring", unit="img", disable=None) as bar:
         written = writer.submit(int)
-        for batch in read_ahead:
-            records = _score_batch(scorer, batch)
+        for records in scored:
             written.result()  # a full disk stops the run here, not at its end
             written = writer.submit(store.add, records)
-            bar.update(len(batch))
+            bar.update(len(records))
         written.result()
 
 
@@ -136,12 +137,12 @@ def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads:
     def coarse_maps(views: list[tuple[torch.Tensor, tuple]]) -> list[dict]:
         device = next(scorer.model.parameters()).device
         images, places = zip(*views, strict=True)
-        maps, _ = heatmaps(scorer.model, scorer.fill_up(images).to(device))
+        maps, _ = heatmaps(scorer.model, scorer.fill_up(images, HEATMAP_BATCH).to(device))
         whole = (preprocessing.on_image(one, place) for one, place in zip(maps, places, strict=False))
         coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in whole)
         return [{"heatmap": (255 * one).round().astype(np.uint8).tobytes()} for one in coarse]
 
-    lacking = _lacking(_batches(items, scorer.batch), stores, lambda record: bool(record.heatmap))
+    lacking = _lacking(_batches(items, HEATMAP_BATCH), stores, lambda record: bool(record.heatmap))
     _complete(lacking, stores, view, coarse_maps, "heat maps", threads)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from artifact_detection.files import write_atomic
-from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, estimate
+from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, NoEstimateError, estimate
 from artifact_detection.filtering.inputs import Inputs
 from artifact_detection.filtering.policy import Policy, Validation, printable_path
 from artifact_detection.filtering.results import Judged, count_bands
@@ -100,8 +100,10 @@ def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: dict) -> tupl
     if validation is None:
         return None, "the checkpoint holds no validation scores"
     probabilities = np.array([row.record.probability for row in judged if row.band])
-    estimates = estimate(validation, rules, checkpoint["threshold"], probabilities)
-    return estimates, METHOD if estimates else "in validation the model does not surely tell the classes apart"
+    try:
+        return estimate(validation, rules, checkpoint["threshold"], probabilities), METHOD
+    except NoEstimateError as error:
+        return None, str(error)
 
 
 def write(folder: Path, summary: Summary) -> None:

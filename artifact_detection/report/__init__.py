@@ -8,7 +8,8 @@ import base64
 import html
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -55,20 +56,23 @@ def write_report(
         "errors": [[printable_path(row.record.path), row.record.error] for row in judged if not row.band],
         "block": BLOCK,
     }
-    page = (HERE / "template.html").read_text(encoding="utf-8")
     parts = {
-        "STYLE": (HERE / "page.css").read_text(encoding="utf-8"),
-        "SUMMARY": "".join(f"<p>{html.escape(line)}</p>" for line in lines),
-        "SHIFT": comparison_table(comparisons),
-        "DATA": _json(data),
-        "PICTURES": "".join(_blocks(shown, stores)),
-        "SCRIPT": (HERE / "page.js").read_text(encoding="utf-8"),
+        "STYLE": [(HERE / "page.css").read_text(encoding="utf-8")],
+        "SUMMARY": (f"<p>{html.escape(line)}</p>" for line in lines),
+        "SHIFT": [comparison_table(comparisons)],
+        "DATA": [_json(data)],
+        "PICTURES": _blocks(shown, stores),
+        "SCRIPT": [(HERE / "page.js").read_text(encoding="utf-8")],
     }
-    for name, text in parts.items():
-        head, tail = page.split(f"<!--{name}-->")  # split, not replace: what is put in is not searched again
-        page = head + text + tail
-    write_atomic(folder / REPORT, page)
+    write_atomic(folder / REPORT, _page(parts))
     return folder / REPORT
+
+
+def _page(parts: dict[str, Iterable[str]]) -> Iterator[str]:
+    """The template, a piece at a time (the pictures of 10,000 images take 100 MB); what is put in is not searched."""
+    template = (HERE / "template.html").read_text(encoding="utf-8")
+    for number, text in enumerate(re.split("<!--([A-Z]+)-->", template)):
+        yield from parts[text] if number % 2 else [text]
 
 
 def choose_shown(usable: list[Judged], limit: int) -> list[Judged]:

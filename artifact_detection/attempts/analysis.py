@@ -1,0 +1,142 @@
+"""Which attempts differ from the recipe? Paired comparisons on the same images, with both sources of chance.
+
+Images: a bootstrap that draws whole groups of near-duplicates, the same ones for both (2,000 resamples). Seeds: the
+spread between seeds, pooled over the attempts that have several, is added to it as normal noise; a seed also draws
+the folds anew. An attempt is compared with the recipe's runs of the same seeds, so of the same folds.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from artifact_detection.attempts.catalogue import RECIPE, Attempt
+from artifact_detection.attempts.protocols import Protocol
+from artifact_detection.attempts.results import KEY, Results
+from artifact_detection.comparison import holm
+from artifact_detection.intervals import CONFIDENCE, logit_interval
+from artifact_detection.labels import ARTIFACT
+from artifact_detection.resampling import WeightedMetrics, stratified_counts
+
+REPLICATES = 2000
+MEANS = ("oof_roc_auc", "oof_f1", "oof_recall_at_5", "val_ap", "seconds", "peak_memory_mb", "millions")
+
+Draws = dict[tuple[str, int], np.ndarray]  # (attempt, seed) -> APs
+
+
+class ReportError(Exception):
+    """Results that cannot be compared; the message says why."""
+
+
+def read_all(results: Results, protocol: str) -> dict[tuple[str, int], pd.DataFrame]:
+    """(attempt, seed) -> out-of-fold predictions by path. ReportError unless all are of the same labelled images."""
+    keys = results.read(protocol)[KEY[1:]].drop_duplicates().itertuples(index=False)
+    tables = {
+        (attempt, int(seed)): results.read_predictions(protocol, attempt, int(seed)).sort_values("path")
+        for attempt, seed in keys
+    }
+    images = {tuple(zip(table["path"], table["label"], strict=True)) for table in tables.values()}
+    if len(images) > 1:
+        raise ReportError(f"protocol {protocol}: the results are of {len(images)} different sets of images")
+    return tables
+
+
+def image_counts(table: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> np.ndarray:
+    """(R, n): how often each image is drawn; groups are drawn whole, those with an artifact apart from the others."""
+    groups, members = np.unique(table["group"], return_inverse=True)
+    labels = np.zeros(len(groups), int)
+    np.maximum.at(labels, members, table["label"].to_numpy())
+    return np.concatenate([block[:, members] for block in stratified_counts(labels, replicates, seed)])
+
+
+def mean_ap(table: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+    """(R,) mean of the folds' APs: the folds' models have scales of their own, so no ranking goes across them."""
+    per_fold = []
+    for fold in np.unique(table["fold"]):
+        rows = (table["fold"] == fold).to_numpy()
+        columns = (table.loc[rows, name].to_numpy() for name in ("label", "prediction", "probability"))
+        with np.errstate(invalid="ignore"):  # a resample of a tiny fold may lack artifacts: NaN, left out
+            per_fold.append(WeightedMetrics(*columns).average_precision(counts[:, rows]))
+    return np.nanmean(per_fold, axis=0)
+
+
+def seed_spread(values: dict[str, list[float]]) -> float:
+    """Standard deviation between seeds, pooled over the attempts with several; NaN if there is none."""
+    several = [np.array(v) for v in values.values() if len(v) > 1]
+    freedom = sum(len(v) - 1 for v in several)
+    return float(np.sqrt(sum(((v - v.mean()) ** 2).sum() for v in several) / freedom)) if freedom else float("nan")
+
+
+def analyse(results: Results, protocol: Protocol, attempts: list[Attempt]) -> pd.DataFrame:
+    """One row an attempt, best AP first, with its interval and its difference from the recipe.
+
+    Columns: group, changes, image_size, seeds, ap, low, high, difference, difference_low, difference_high, p (Holm's,
+    NaN for the recipe), and the means of MEANS. Empty without results; ReportError if there is no recipe among them.
+    """
+    tables = read_all(results, protocol.name)
+    if not tables:
+        return pd.DataFrame()
+    if not any(name == RECIPE for name, _ in tables):
+        raise ReportError(f"protocol {protocol.name}: {RECIPE} has not been run, so there is nothing to compare with")
+    first = next(iter(tables.values()))
+    counts, all_once = image_counts(first), np.ones((1, len(first)))
+    points = {key: mean_ap(table, all_once) for key, table in tables.items()}
+    draws = {key: mean_ap(table, counts) for key, table in tables.items()}
+    carriers = int((first["label"] == ARTIFACT).sum())
+    board = _values(points, draws, carriers).join(_differences(points, draws))
+    means = results.read(protocol.name).groupby("attempt")[list(MEANS)].mean()
+    facts = {a.name: (a.group, a.changes, protocol.settings_of(a)["image_size"]) for a in attempts}
+    described = pd.DataFrame.from_dict(facts, orient="index", columns=["group", "changes", "image_size"])
+    return board.join(means).join(described).sort_values("ap", ascending=False)
+
+
+def _seeds(keys: Draws, name: str) -> list[int]:
+    return sorted(seed for attempt, seed in keys if attempt == name)
+
+
+def _noise(spread: float, seeds: int, size: int) -> np.ndarray:
+    """Normal draws for the choice of seeds; none where its spread is unknown."""
+    return np.random.default_rng(1).normal(size=size) * np.nan_to_num(spread) / np.sqrt(seeds)
+
+
+def _values(points: Draws, draws: Draws, carriers: int) -> pd.DataFrame:
+    names = {name: _seeds(points, name) for name, _ in points}
+    spread = seed_spread({name: [points[name, s].item() for s in seeds] for name, seeds in names.items()})
+    rows = {}
+    for name, seeds in names.items():
+        value = float(np.mean([points[name, s] for s in seeds]))
+        sample = np.mean([draws[name, s] for s in seeds], axis=0)
+        low, high = logit_interval(value, sample + _noise(spread, len(seeds), len(sample)), carriers)
+        rows[name] = {"seeds": len(seeds), "ap": value, "low": low, "high": high}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _differences(points: Draws, draws: Draws) -> pd.DataFrame:
+    """Every attempt minus the recipe, over the seeds that both have."""
+    reference = _seeds(points, RECIPE)
+    common = {name: [s for s in _seeds(points, name) if s in reference] for name, _ in points if name != RECIPE}
+    common = {name: seeds for name, seeds in common.items() if seeds}
+    by_seed = {name: [(points[name, s] - points[RECIPE, s]).item() for s in seeds] for name, seeds in common.items()}
+    spread = seed_spread(by_seed)
+    rows = {}
+    for name, seeds in common.items():
+        sample = np.mean([draws[name, s] - draws[RECIPE, s] for s in seeds], axis=0)
+        sample = sample + _noise(spread, len(seeds), len(sample))
+        rows[name] = {
+            "difference": np.mean(by_seed[name]),
+            **_interval(sample),
+            "p": _p(np.mean(by_seed[name]), sample),
+        }
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["difference", "difference_low", "difference_high", "p"]
+    )
+    return table.assign(p=holm(table["p"]))
+
+
+def _interval(sample: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(sample, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return {"difference_low": low, "difference_high": high}
+
+
+def _p(difference: float, sample: np.ndarray) -> float:
+    """Two-sided, the draws taken as normal around the difference; 1 if they have no spread."""
+    return float(2 * special.ndtr(-abs(difference) / sample.std())) if sample.std() else 1.0

@@ -1,0 +1,54 @@
+"""The sentences of model-training-attempts/compare.ipynb, computed from what its figures show."""
+
+import pandas as pd
+
+from artifact_detection.attempts.analysis import seed_spread
+from artifact_detection.attempts.catalogue import RECIPE
+from artifact_detection.attempts.report import SIGNIFICANT, difference
+
+
+def cost_finding(board: pd.DataFrame) -> str:
+    """Is there something as good for less time?"""
+    best = board.iloc[0]
+    as_good = board[board["ap"] >= best["low"]]
+    cheap = as_good["seconds"].idxmin()
+    share = as_good.loc[cheap, "seconds"] / board.loc[RECIPE, "seconds"]
+    return (
+        f"{len(as_good)} of {len(board)} attempts lie within the interval of the best, {board.index[0]}. The fastest "
+        f"of them is {cheap}, with {share:.0%} of the recipe's time."
+    )
+
+
+def difference_finding(board: pd.DataFrame) -> str:
+    """Which differences from the recipe are more than chance?"""
+    shown = board[board["p"] < SIGNIFICANT]
+    tested = board["p"].notna().sum()
+    if shown.empty:
+        return f"None of the {tested} differences from the recipe is more than chance after Holm's correction."
+    texts = [f"{name} {difference(row)}" for name, row in shown.iterrows()]
+    return f"{len(shown)} of {tested} differences hold after Holm's correction: {'; '.join(texts)}."
+
+
+def learning_finding(history: pd.DataFrame) -> str:
+    """Was the training long enough?"""
+    runs = history.groupby(["attempt", "seed", "fold"])
+    last = (runs["val_ap"].agg(lambda values: values.to_numpy().argmax() == len(values) - 1)).sum()
+    return (
+        f"In {last} of {runs.ngroups} trainings the last epoch was the best on validation: "
+        f"{'most had not finished learning' if last > runs.ngroups / 2 else 'most had their best epoch behind them'}."
+    )
+
+
+def seed_finding(rows: pd.DataFrame) -> str:
+    """How much does the seed alone change?"""
+    values = {
+        name: part.groupby("seed")["oof_ap"].mean().tolist()
+        for name, part in rows.groupby("attempt")
+        if part["seed"].nunique() > 1
+    }
+    if not values:
+        return "No attempt has several seeds, so the spread between seeds is not known."
+    return (
+        f"Between seeds, which also draw the folds anew, the AP of an attempt has a standard deviation of "
+        f"{seed_spread(values):.3f}."
+    )

@@ -1,0 +1,96 @@
+"""How attempts are run: in full on a GPU, or small, on two CPU cores in an hour and a half."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+
+from artifact_detection.attempts.catalogue import Attempt
+from artifact_detection.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all attempts of a table have in common.
+
+    settings: what replaces the recipe's. size, rate: factors of every image size and learning rate.
+    seeds: how many each attempt gets; repeated: patterns of names of those that get `repeats` of them.
+    """
+
+    name: str
+    text: str
+    settings: dict = field(default_factory=dict)
+    size: float = 1.0
+    rate: float = 1.0
+    folds: int = 5
+    seeds: int = 3
+    repeated: tuple[str, ...] = ()
+    repeats: int = 3
+
+    def settings_of(self, attempt: Attempt) -> dict:
+        """What `model_training.py` gets for an attempt, beside the data, the weights and the seed."""
+        meant = TrainConfig(**attempt.settings)
+        scaled = {"image_size": round(meant.image_size * self.size), "lr": float(f"{meant.lr * self.rate:.6g}")}
+        return attempt.settings | self.settings | scaled
+
+    def seeds_of(self, attempt: Attempt) -> int:
+        return self.repeats if any(fnmatch(attempt.name, pattern) for pattern in self.repeated) else self.seeds
+
+    def left_out(self, attempt: Attempt) -> str:
+        """Why an attempt is not run under this protocol, "" if it is: a fixed setting leaves no choice of it."""
+        fixed = [name for name in self.settings if name in attempt.settings]
+        return f"{', '.join(fixed)} is {', '.join(str(self.settings[name]) for name in fixed)} here" if fixed else ""
+
+
+PROTOCOLS = {
+    "full": Protocol("full", "the recipe as it is: VGG-19 at 224 px from ImageNet weights; wants a GPU"),
+    "small": Protocol(
+        "small",
+        "MobileNetV2 from ImageNet weights in place of VGG-19, 3/7 of the image size (96 px), 20 times the learning "
+        "rate, 4 epochs; for a CPU",
+        {"arch": "mobilenet_v2", "epochs": 4, "precision": "fp32"},  # bfloat16 is slower for this network on a CPU
+        size=3 / 7,
+        rate=20,
+        folds=3,
+        seeds=1,
+        repeated=("01-*", "20-*", "27-*", "28-*"),  # focal loss and oversampling: both, one, the other, neither
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of an attempt on all folds, with one seed."""
+
+    protocol: Protocol
+    attempt: Attempt
+    seed: int
+    folds: int
+
+    @property
+    def digest(self) -> str:
+        """Changes when the settings do; then a result that is there already is of another job."""
+        text = json.dumps([self.protocol.settings_of(self.attempt), self.folds], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def key(self) -> dict:
+        """What names the job in results.csv."""
+        return {"protocol": self.protocol.name, "attempt": self.attempt.name, "seed": self.seed}
+
+    @property
+    def name(self) -> str:
+        return f"{self.attempt.name}-s{self.seed}"
+
+
+def plan(
+    protocol: Protocol, attempts: list[Attempt], only: str = "*", seeds: int | None = None, folds: int | None = None
+) -> list[Job]:
+    """The jobs of a protocol. Attempts with most seeds come first: they tell what chance does to all the others."""
+    wanted = [a for a in attempts if fnmatch(a.name, only) and not protocol.left_out(a)]
+    jobs = [
+        Job(protocol, attempt, seed, folds or protocol.folds)
+        for attempt in wanted
+        for seed in range(seeds or protocol.seeds_of(attempt))
+    ]
+    return sorted(jobs, key=lambda job: (-protocol.seeds_of(job.attempt), job.seed, job.attempt.name))

@@ -1,0 +1,117 @@
+"""Runs jobs one after another, keeps their results, and goes on where an earlier run ended."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from artifact_detection.attempts.protocols import Job
+from artifact_detection.attempts.results import Results, data_digest, quality
+from artifact_detection.config import to_toml
+from artifact_detection.files import write_atomic
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class AttemptError(Exception):
+    """An attempt that failed; the message says why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where run folders go, and what is trained on."""
+
+    runs: Path
+    dataset: str
+    weights: str
+
+    def run_folder(self, job: Job) -> Path:
+        """Its name changes with the settings, so that a changed file never goes on with an older one's training."""
+        return self.runs / job.protocol.name / f"{job.name}-{job.digest}"
+
+
+def train(job: Job, place: Place) -> None:
+    """Train a job on all its folds, or go on with it. Raises AttemptError with the training's own last words."""
+    run = place.run_folder(job)
+    run.parent.mkdir(parents=True, exist_ok=True)
+    config = run.with_suffix(".toml")
+    write_atomic(config, to_toml({"settings": job.protocol.settings_of(job.attempt)}).split("\n", 1)[1])
+    arguments = ["--config", config, "--runs", run.parent, "--name", run.name, "--resume", "--folds", job.folds]
+    arguments += ["--dataset", place.dataset, "--weights", place.weights, "--seed", job.seed]
+    needed = run.with_suffix(".json")
+    needed.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "artifact_detection.attempts.job", needed, *arguments]
+    with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
+        code = subprocess.run([str(part) for part in command], cwd=ROOT, stdout=log, stderr=log).returncode
+    if code in (-signal.SIGINT, 128 + signal.SIGINT):
+        raise KeyboardInterrupt
+    if code < 0:
+        raise AttemptError(f"killed by signal {-code}; 9 mostly means that memory ran out")
+    if not needed.exists():
+        raise AttemptError(last_words(run.with_suffix(".log")))
+
+
+def last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no word from the training"
+
+
+def collect(job: Job, place: Place, results: Results) -> None:
+    """From a finished run folder into results.csv, history.csv and oof/."""
+    run = place.run_folder(job)
+    predictions = pd.read_csv(run / "oof_predictions.csv")
+    needed = json.loads(run.with_suffix(".json").read_text())
+    common = {"settings": job.digest, "images": data_digest(predictions), **needed}
+    folds = [run / f"fold-{number}" for number in range(1, job.folds + 1)]
+    histories = [pd.read_csv(fold / "history.csv").assign(fold=n) for n, fold in enumerate(folds, 1)]
+    rows = [fold_row(fold, history, predictions) | common for fold, history in zip(folds, histories, strict=True)]
+    results.keep(job, pd.DataFrame(rows), pd.concat(histories, ignore_index=True), predictions)
+
+
+def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> dict:
+    """One fold's validation and out-of-fold metrics, its time and its network's size."""
+    number = int(re.search(r"\d+$", fold.name).group())
+    validation = quality(pd.read_csv(fold / "val_predictions.csv"))
+    held_out = quality(predictions[predictions["fold"] == number])
+    weights = torch.load(fold / "best.pt", weights_only=True)["model"]
+    return {
+        "fold": number,
+        **{f"val_{name}": value for name, value in validation.items()},
+        **{f"oof_{name}": value for name, value in held_out.items()},
+        "seconds": round(history["seconds"].sum(), 1),
+        "millions": round(sum(weight.numel() for weight in weights.values()) / 1e6, 2),
+    }
+
+
+def run_all(
+    jobs: list[Job], place: Place, results: Results, minutes: float = float("inf"), train: Callable = train
+) -> dict[str, str]:
+    """Do what is left of the jobs; name -> reason of those that failed.
+
+    No job is begun after `minutes`. What was done stays, whatever ends this.
+    """
+    deadline, failures = time.monotonic() + 60 * minutes, {}
+    left = [job for job in jobs if not results.has(job)]
+    for number, job in enumerate(left, 1):
+        if time.monotonic() > deadline:
+            print(f"{minutes:g} minutes are over: {len(left) - number + 1} jobs are left for the next run")
+            break
+        print(f"{number} of {len(left)}: {job.name} ({job.attempt.changes})", flush=True)
+        try:
+            train(job, place)
+            collect(job, place, results)
+        except (AttemptError, OSError, KeyError, ValueError) as error:
+            failures[job.name] = str(error)
+            print(f"{job.name} failed: {error}", file=sys.stderr, flush=True)
+            continue
+        rows = results.read(job.protocol.name).query("attempt == @job.attempt.name and seed == @job.seed")
+        print(f"    out-of-fold AP {rows['oof_ap'].mean():.3f}, {rows['seconds'].sum():.0f} s", flush=True)
+    return failures
