@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; the exit code: 0 done, 1 done without some files, 2 nothing done."""
     try:
         arguments, config = parse(argv)
-        with join_crew() as crew:
+        with join_crew(on_gpu=True) as crew:
             return train(arguments, config, crew)
     except EXPECTED_ERRORS as error:
         print(f"model_training.py: {error}", file=sys.stderr)

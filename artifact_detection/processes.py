@@ -66,8 +66,11 @@ ALONE = Crew()
 
 
 @contextmanager
-def join_crew() -> Iterator[Crew]:
-    """The processes of torchrun, or this one alone; only the first one prints. All must see one output folder."""
+def join_crew(on_gpu: bool = False) -> Iterator[Crew]:
+    """The processes of torchrun, or this one alone; only the first one prints. All must see one output folder.
+
+    on_gpu: tensors on CUDA are exchanged too (NCCL, a GPU for each process), where there is CUDA.
+    """
     variables = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}  # torchrun's
     crew = Crew(*(int(os.environ.get(name, value)) for name, value in variables.items()))
     if crew.world == 1:
@@ -75,7 +78,8 @@ def join_crew() -> Iterator[Crew]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if on_gpu and torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         with nullcontext() if crew.leads else redirect_stdout(io.StringIO()):
             yield crew

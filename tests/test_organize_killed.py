@@ -6,8 +6,6 @@ A moment is a number of steps, not of milliseconds, so that a busy machine chang
 import errno
 import io
 import itertools
-import multiprocessing
-import multiprocessing.forkserver
 import os
 import random
 import sys
@@ -15,7 +13,8 @@ import threading
 
 import pytest
 
-from tests.sources import ROOT, draw_source, run, tree
+from tests.children import clean_server
+from tests.sources import draw_source, run, tree
 
 pytestmark = [
     pytest.mark.usefixtures("no_sync"),
@@ -34,13 +33,7 @@ DISK_CALLS = (os.fsync, os.link, os.mkdir, os.open, os.replace, os.rmdir, os.unl
 
 @pytest.fixture(scope="module")
 def children():
-    """Processes from a clean server: starting one takes milliseconds, and it has no thread of this one."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-        multiprocessing.forkserver.ensure_running()
-    return context
+    return clean_server(__name__)
 
 
 def refuse_hard_links(*_):

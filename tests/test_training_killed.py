@@ -5,8 +5,6 @@ A moment is the number of calls of a function, not of milliseconds, so that a bu
 
 import importlib
 import itertools
-import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -16,7 +14,7 @@ import pytest
 import torch
 
 import model_training
-from tests.sources import ROOT
+from tests.children import clean_server
 from tests.toys import toy_arguments, write_toys
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
@@ -26,12 +24,7 @@ RESULTS = ("val_predictions.csv", "test_predictions.csv", "metrics.json", "best.
 
 @pytest.fixture(scope="module")
 def children():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-        multiprocessing.forkserver.ensure_running()
-    return context
+    return clean_server(__name__)
 
 
 @pytest.fixture(scope="module")
