@@ -1,4 +1,4 @@
-# make demo   organize test_data/, train a small VGG-19, score the test split, filter it (11 to 14 minutes on two cores)
+# make demo   organize test_data/, train a small VGG-19, score the test split, filter it (about 14 minutes on two cores, install included)
 # make test   the whole test suite
 # make attempts   model-training-attempts/, all of it: wants a GPU; FLAGS="--protocol small ..." for less
 # make lint   ruff
