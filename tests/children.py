@@ -10,13 +10,13 @@ import pytest
 from tests.sources import ROOT
 
 
-def clean_server(module: str) -> multiprocessing.context.BaseContext:
-    """Processes from a clean server: starting one takes milliseconds, and it has no thread of this one.
+PRELOAD = ["tests.test_organize_killed", "tests.test_training_killed"]  # there is one server for all
 
-    module: what the server imports beforehand.
-    """
+
+def clean_server() -> multiprocessing.context.BaseContext:
+    """Processes from a clean server: starting one takes milliseconds, and it has no thread of this one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload(PRELOAD)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
         multiprocessing.forkserver.ensure_running()

@@ -33,7 +33,7 @@ DISK_CALLS = (os.fsync, os.link, os.mkdir, os.open, os.replace, os.rmdir, os.unl
 
 @pytest.fixture(scope="module")
 def children():
-    return clean_server(__name__)
+    return clean_server()
 
 
 def refuse_hard_links(*_):

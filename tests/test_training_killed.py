@@ -24,7 +24,7 @@ RESULTS = ("val_predictions.csv", "test_predictions.csv", "metrics.json", "best.
 
 @pytest.fixture(scope="module")
 def children():
-    return clean_server(__name__)
+    return clean_server()
 
 
 @pytest.fixture(scope="module")
