@@ -9,7 +9,6 @@ import pytest
 
 from tests.sources import ROOT
 
-
 PRELOAD = ["tests.test_organize_killed", "tests.test_training_killed"]  # there is one server for all
 
 
