@@ -57,7 +57,7 @@ def results(folder):
     history = pd.read_csv(run / "history.csv").drop(columns="seconds")
     weights = torch.load(run / "last.pt", weights_only=True)["trainer"]["model"]
     files = {name: (run / name).read_bytes() for name in RESULTS}
-    return history.to_csv(), {name: value.tolist() for name, value in weights.items()}, files
+    return history.to_csv(), {name: value.numpy().tobytes() for name, value in weights.items()}, files
 
 
 def interrupt(children, straight, target, moment, number):
