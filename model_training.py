@@ -54,6 +54,7 @@ class Work(NamedTuple):
     whole: data.ImageSet  # the same to put artifacts into, see data.enlarged; without --inject just `images`
     scored: data.ImageSet  # to score once, at the end
     scored_as: str  # "test" or "held_out"
+    groups: np.ndarray | None = None  # of near-duplicates among the images, where they are known already
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,7 +103,7 @@ def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: P
 
 def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: Work, resume: bool, crew: Crew) -> None:
     """Split, train, choose on validation, score: one run folder."""
-    rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject)
+    rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject, work.groups)
     training, validation = work.whole.take(rows), work.images.take(held_back)
     if not validation.labels.any():
         validation = data.inject_half(work.whole.take(held_back), model.preprocessing, config.seed)
@@ -111,7 +112,7 @@ def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: W
     settings, fingerprint = dataclasses.asdict(config), work.images.fingerprint()
     with RunFolder.open(folder, settings | {"data": fingerprint}, crew) as run:
         history = start_or_resume(run, trainer, config, resume)
-        run.write_config(settings, facts(work.images, training, validation, trainer))
+        run.write_config(settings, facts(fingerprint, work.images, training, validation, trainer))
         announce(config, trainer, config.epochs - len(history), training, validation, work.scored)
         fit(run, trainer, validation, config, history)
         calibrate(run, validation, config, fingerprint)
@@ -127,7 +128,7 @@ def cross_validate(
     parts = data.split_folds(images.labels, groups, arguments.folds, config.seed)
     for number, (rows, held_out) in enumerate(parts, 1):
         print(f"\nfold {number} of {len(parts)}")
-        work = Work(images.take(rows), whole.take(rows), images.take(held_out), "held_out")
+        work = Work(images.take(rows), whole.take(rows), images.take(held_out), "held_out", groups[rows])
         path = folder / f"fold-{number}"
         train_one(path, config, copy.deepcopy(model), work, arguments.resume and path.exists(), crew)
     if crew.leads:
@@ -285,10 +286,12 @@ def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: 
         print("shorter: a GPU, --image-size 96, --epochs 5, or --arch mobilenet_v3_small", flush=True)
 
 
-def facts(images: data.ImageSet, training: data.ImageSet, validation: data.ImageSet, trainer: engine.Trainer) -> dict:
+def facts(
+    fingerprint: str, images: data.ImageSet, training: data.ImageSet, validation: data.ImageSet, trainer: engine.Trainer
+) -> dict:
     """What else the result depends on, for config.toml."""
     return {
-        "fingerprint": images.fingerprint(),
+        "fingerprint": fingerprint,
         "training_images": len(training),
         "validation_images": len(validation),
         "unusable_images": len(images.errors),

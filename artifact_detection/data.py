@@ -101,12 +101,17 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(resize(image, THUMBNAIL), cv2.COLOR_RGB2GRAY)
 
 
+def _fewest_groups(labels: np.ndarray, groups: np.ndarray) -> tuple[int, str]:
+    """How many groups the class with the fewest has, and its name."""
+    return min((len(np.unique(groups[labels == label])), CLASSES[label]) for label in np.unique(labels))
+
+
 def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Row numbers (rest, held out) of each fold: stratified by label, no group on both sides.
 
     labels, groups: (N,) integers. Raises DatasetError if a class has fewer groups than there are folds.
     """
-    smallest, name = min((len(np.unique(groups[labels == label])), CLASSES[label]) for label in np.unique(labels))
+    smallest, name = _fewest_groups(labels, groups)
     if smallest < folds:
         raise DatasetError(f"only {smallest} distinct image(s) of {name}: too few for {folds} parts")
     return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
@@ -117,19 +122,24 @@ def split_by_group(labels: np.ndarray, groups: np.ndarray, share: float, seed: i
 
     Raises DatasetError if a class has too few groups to stand on both sides.
     """
-    smallest, name = min((len(np.unique(groups[labels == label])), CLASSES[label]) for label in np.unique(labels))
+    smallest, name = _fewest_groups(labels, groups)
     if smallest < 2:
         raise DatasetError(f"only {smallest} distinct image of {name}: it cannot stand in training and in validation")
     return split_folds(labels, groups, min(max(2, round(1 / share)), smallest), seed)[0]
 
 
-def split_training(images: ImageSet, share: float, seed: int, inject: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of the training and of the validation part; DatasetError if there is nothing to learn from."""
+def split_training(
+    images: ImageSet, share: float, seed: int, inject: float = 0.0, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of the training and of the validation part; DatasetError if there is nothing to learn from.
+
+    groups: `near_duplicate_groups(images)` where they are known already.
+    """
     if not (images.labels == ARTIFACT).any() and not inject:
         raise DatasetError("no training image is labelled artifacts: pass --inject 0.5 to train on synthetic ones")
     if not (images.labels == CLEAN).any():
         raise DatasetError("every training image is labelled artifacts: clean ones are needed to tell them from")
-    return split_by_group(images.labels, near_duplicate_groups(images), share, seed)
+    return split_by_group(images.labels, near_duplicate_groups(images) if groups is None else groups, share, seed)
 
 
 def inject_half(images: ImageSet, preprocessing: Preprocessing, seed: int) -> ImageSet:

@@ -33,9 +33,12 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _figure(columns: int, width: float = 4.2, height: float = 3.4, rows: int = 1) -> tuple[Figure, np.ndarray]:
+def panels(
+    columns: int, width: float = 4.2, height: float = 3.4, rows: int = 1, sharey: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its (rows * columns,) axes, of width x height inches each."""
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, linewidth=0.6)
@@ -53,7 +56,7 @@ def plot_curves(history: pd.DataFrame) -> Figure:
 
     Columns: epoch, lr, train_loss, val_loss, val_ap, val_roc_auc, val_recall, val_precision.
     """
-    figure, (loss, quality, rate) = _figure(3)
+    figure, (loss, quality, rate) = panels(3)
     epochs = history["epoch"]
     loss.plot(epochs, history["train_loss"], color=GREY, label="training")
     loss.plot(epochs, history["val_loss"], color=RED, label="validation")
@@ -78,7 +81,7 @@ def plot_curves(history: pd.DataFrame) -> Figure:
 
 def plot_confusion(summary: Summary) -> Figure:
     """The confusion matrix as counts and as rates of the true class, with Wilson intervals."""
-    figure, (axis,) = _figure(1)
+    figure, (axis,) = panels(1)
     support = summary.confusion.sum(axis=1, keepdims=True)
     rates = summary.confusion / np.maximum(support, 1)
     axis.imshow(rates, cmap="Blues", vmin=0, vmax=1)
@@ -97,7 +100,7 @@ def plot_confusion(summary: Summary) -> Figure:
 
 def plot_roc_pr(targets: np.ndarray, probabilities: np.ndarray, threshold: float, replicates: int = 500) -> Figure:
     """ROC and precision-recall curves with pointwise 95 % bootstrap bands, and the threshold in use as a dot."""
-    figure, (roc, pr) = _figure(2, width=4)
+    figure, (roc, pr) = panels(2, width=4)
     curves = WeightedMetrics(targets, probabilities >= threshold, probabilities)
     bands = _curve_bands(curves, targets, replicates)
     for axis, (low, high) in zip((roc, pr), bands, strict=True):
@@ -136,7 +139,7 @@ def plot_calibration(targets: np.ndarray, variants: dict[str, np.ndarray]) -> Fi
 
     variants: name -> probabilities (n,), e.g. before and after temperature.
     """
-    figure, (axis,) = _figure(1, width=4.6)
+    figure, (axis,) = panels(1, width=4.6)
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     for (name, probabilities), colour in zip(variants.items(), (GREY, RED, BLUE), strict=False):
         bins = equal_mass_bins(probabilities)
@@ -153,7 +156,7 @@ def plot_calibration(targets: np.ndarray, variants: dict[str, np.ndarray]) -> Fi
 
 def plot_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float, bands: Bands | None = None) -> Figure:
     """Histogram of the probabilities by class, with the threshold and the edges of the bands."""
-    figure, (axis,) = _figure(1, width=6)
+    figure, (axis,) = panels(1, width=6)
     for label in (CLEAN, ARTIFACT):
         name = f"{CLASSES[label]} ({(targets == label).sum()})"
         axis.hist(
@@ -173,7 +176,7 @@ def plot_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float
 
 def plot_thresholds(table: pd.DataFrame, threshold: float) -> Figure:
     """What filtering at each threshold would do, from `thresholds.threshold_table`."""
-    figure, (images, shares) = _figure(2)
+    figure, (images, shares) = panels(2)
     for name, colour in {"images_kept": GREY, "artifacts_left": RED, "clean_lost": BLUE}.items():
         images.plot(table["threshold"], table[name], color=colour, label=name.replace("_", " "))
     images.set_yscale("symlog", linthresh=10)
@@ -222,7 +225,7 @@ def plot_shares(table: pd.DataFrame, label: str, marks: pd.Series | None = None)
 
     marks: a second share of each row, for comparison, drawn as an x.
     """
-    figure, (axis,) = _figure(1, width=6, height=0.8 + 0.22 * len(table))
+    figure, (axis,) = panels(1, width=6, height=0.8 + 0.22 * len(table))
     rows = np.arange(len(table))
     spread = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
     axis.errorbar(table["value"], rows, xerr=spread, fmt="o", color=RED, ecolor=GREY, markersize=4)

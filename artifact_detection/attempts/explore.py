@@ -8,11 +8,12 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from artifact_detection.attempts.plots import COLOURS, panels
+from artifact_detection.attempts.plots import COLOURS
 from artifact_detection.data import ImageSet
 from artifact_detection.images import read_image
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, compile_pattern, parse_label
 from artifact_detection.losses import FocalLoss
+from artifact_detection.plots import panels
 from artifact_detection.transforms import resize
 
 
@@ -49,7 +50,7 @@ def shares(labels: np.ndarray, logits: np.ndarray, gammas: Sequence[float]) -> p
 
 def plot_losses(gammas: Sequence[float]) -> Figure:
     """Loss and gradient of one image by the probability that the network gives to its label."""
-    figure, (loss, gradient) = panels(2, 4, 3.2)
+    figure, (loss, gradient) = panels(2, 4, 3.2, sharey=True)
     right = np.linspace(0.005, 0.995, 199)
     logits = np.log(right / (1 - right))
     for gamma, colour in zip(gammas, COLOURS, strict=False):
@@ -66,7 +67,7 @@ def plot_losses(gammas: Sequence[float]) -> Figure:
 
 def plot_logits(labels: np.ndarray, logits: dict[str, np.ndarray]) -> Figure:
     """Where the two classes lie after training with each loss."""
-    figure, axes = panels(len(logits), 4, 2.8)
+    figure, axes = panels(len(logits), 4, 2.8, sharey=True)
     edges = np.linspace(*np.quantile(np.concatenate(list(logits.values())), (0, 1)), 30)
     for axis, (name, values) in zip(axes, logits.items(), strict=True):
         for label, colour in zip((0, 1), (COLOURS[1], COLOURS[0]), strict=True):

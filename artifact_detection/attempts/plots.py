@@ -5,24 +5,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE
-from artifact_detection.plots import BLUE, GREEN, GREY, RED
+from artifact_detection.plots import BLUE, GREEN, GREY, RED, panels
 
 COLOURS = (RED, BLUE, GREEN, "#d08c2e", "#7d5ba6", "#3aa6a6", "#a05a3c", "#c65f9c", "#5c6b2f")
 
 
-def panels(columns: int, width: float, height: float, rows: int = 1) -> tuple[Figure, np.ndarray]:
-    """A figure and its (rows * columns,) axes, of width x height inches each, with one y axis in common."""
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25, linewidth=0.6)
-    return figure, axes.ravel()
-
-
 def plot_costs(board: pd.DataFrame) -> Figure:
     """AP with its interval against training time, image size and network size; the best and the recipe are named."""
-    figure, axes = panels(3, 4, 3.4)
+    figure, axes = panels(3, 4, 3.4, sharey=True)
     columns = {"seconds": "seconds a fold", "image_size": "image size, pixels", "millions": "network, million weights"}
     for axis, (column, label) in zip(axes, columns.items(), strict=True):
         spread = np.abs(board[["low", "high"]].to_numpy().T - board["ap"].to_numpy())
@@ -55,7 +45,7 @@ def plot_learning(history: pd.DataFrame, board: pd.DataFrame) -> Figure:
     means = history.groupby(["attempt", "epoch"])["val_ap"].mean()
     groups = [group for group in GROUPS if (board["group"] == group).any()]
     columns = min(4, max(1, len(groups)))
-    figure, axes = panels(columns, 3.6, 3, -(-max(1, len(groups)) // columns))
+    figure, axes = panels(columns, 3.6, 3, -(-max(1, len(groups)) // columns), sharey=True)
     for axis, group in zip(axes, groups, strict=False):
         axis.plot(means[RECIPE].index, means[RECIPE], color=GREY, linewidth=2, label=RECIPE)
         for name, colour in zip(board.index[board["group"] == group], COLOURS, strict=False):

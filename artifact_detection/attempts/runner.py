@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
 from artifact_detection.config import to_toml
 from artifact_detection.files import write_atomic
+from artifact_detection.models import load_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +81,7 @@ def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> di
     number = int(re.search(r"\d+$", fold.name).group())
     validation = quality(pd.read_csv(fold / "val_predictions.csv"))
     held_out = quality(predictions[predictions["fold"] == number])
-    weights = torch.load(fold / "best.pt", weights_only=True)["model"]
+    weights = load_tensors(fold / "best.pt")["model"]
     return {
         "fold": number,
         **{f"val_{name}": value for name, value in validation.items()},
