@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from artifact_detection.data import DatasetError, ImageSet
 from artifact_detection.faces import Face, find_face
-from artifact_detection.injection import SEVERITIES, inject_random
+from artifact_detection.injection import KINDS, SEVERITIES, inject_random
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.transforms import Preprocessing, augmentation, to_tensor
 
@@ -118,12 +118,20 @@ def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:
 class TrainingImages(Dataset):
     """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
 
-    whole: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts.
+    whole: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts;
+    kinds: which ones.
     """
 
     def __init__(
-        self, images: ImageSet, preset: str, preprocessing: Preprocessing, whole: bool = False, slightest: int = 1
+        self,
+        images: ImageSet,
+        preset: str,
+        preprocessing: Preprocessing,
+        whole: bool = False,
+        slightest: int = 1,
+        kinds: Sequence[str] = tuple(KINDS),
     ):
+        self.kinds = kinds
         self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
         self.augment, self.preprocessing, self.whole = augmentation(preset), preprocessing, whole
         self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
@@ -143,7 +151,7 @@ class TrainingImages(Dataset):
         if sample.row not in self.faces:
             self.faces[sample.row] = find_face(image)
         rng = np.random.default_rng(sample.seed)
-        return inject_random(image, rng, severities=self.severities, face=self.faces[sample.row])[0]
+        return inject_random(image, rng, self.kinds, self.severities, self.faces[sample.row])[0]
 
 
 class EvaluationImages(Dataset):

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,34 +29,23 @@ sys.path.insert(0, str(ROOT))
 from artifact_detection import data, engine, models, sampling  # noqa: E402
 from artifact_detection.audit import duplicate_groups, measure_files  # noqa: E402
 from artifact_detection.cache import cached_images  # noqa: E402
-from artifact_detection.faces import find_face  # noqa: E402
-from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject, inject_random  # noqa: E402
+from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject  # noqa: E402
 from artifact_detection.injection.dataset import find_images  # noqa: E402
 from artifact_detection.intervals import logit_interval  # noqa: E402
+from artifact_detection.labels import CLEAN  # noqa: E402
 from artifact_detection.losses import FocalLoss  # noqa: E402
 from artifact_detection.schedules import build_schedule  # noqa: E402
-from artifact_detection.transforms import Preprocessing, augmentation, evaluation_transform, resize, to_tensor  # noqa: E402
+from artifact_detection.transforms import Preprocessing, evaluation_transform  # noqa: E402
 
 TEST_SHARE = 0.3
 REPLICATES = 1000
 BATCH = 32
 
 
-class InjectedFaces(Dataset):
-    """Augmented training samples, some with a random artifact of the given kinds; faces are found once for all."""
-
-    def __init__(self, images: list[np.ndarray], kinds: list[str], preset: str, preprocessing: Preprocessing):
-        self.images, self.kinds, self.size = images, kinds, preprocessing.size
-        self.augment, self.faces = augmentation(preset), [find_face(image) for image in images]
-
-    def __getitem__(self, sample: sampling.Sample) -> tuple[torch.Tensor, torch.Tensor]:
-        image = self.images[sample.row]
-        if sample.inject:
-            rng = np.random.default_rng(sample.seed)
-            image, _ = inject_random(image, rng, self.kinds, face=self.faces[sample.row])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(sample.seed)
-            return self.augment(to_tensor(resize(image, self.size))), torch.tensor(float(sample.inject))
+def image_set(images: list[np.ndarray]) -> data.ImageSet:
+    """Clean images, still to be fitted."""
+    table = pd.DataFrame({"path": "", "label": CLEAN, "row": range(len(images))})
+    return data.ImageSet(Path(), table, np.stack(images), {})
 
 
 def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[list[np.ndarray], np.ndarray]:
@@ -75,7 +63,9 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     torch.manual_seed(options.seed)
     model = models.build_model(options.arch, str(options.weights), Preprocessing(options.size))
     batches = sampling.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
-    samples = InjectedFaces(images, kinds, options.augmentation, model.preprocessing)
+    samples = sampling.TrainingImages(
+        image_set(images), options.augmentation, model.preprocessing, whole=True, kinds=kinds
+    )
     device = engine.pick_device(options.device)
     trainer = engine.Trainer(
         model.to(device),
