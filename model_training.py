@@ -139,6 +139,8 @@ def cross_validate(
 def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> engine.Trainer:
     device = engine.pick_device(config.device)
     model.to(device)
+    if device.type == "cpu":
+        engine.keep_freed_memory()
     if crew.world > 1:
         sharing.share_layers(model)
     if config.compile:
