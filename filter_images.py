@@ -98,7 +98,7 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         found = gather(options) if crew.leads else None
         crew.wait()
         items = found.items if crew.leads else read_items(work / ITEMS)
-        choose_engine(options, crew, scorer, items)
+        choose_engine(options, crew, scorer, rules, items)
         judged = look(options, crew, scorer, rules, items)
         if not crew.leads:
             return 0
@@ -141,7 +141,9 @@ def placed_folders(folder: Path) -> set[Path]:
     return {path.parent for row in rows for path in (folder / row.destination, Path(row.source))}
 
 
-def choose_engine(options: argparse.Namespace, crew: Crew, scorer: Scorer, items: list[Item]) -> None:
+def choose_engine(
+    options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
+) -> None:
     """Give the scorer the int8 network if it is wanted, can be had, and agrees with the original on these images."""
     scorer.batch = min(scorer.batch, len(items))
     on_cpu = engine.pick_device(options.device).type == "cpu"
@@ -151,15 +153,15 @@ def choose_engine(options: argparse.Namespace, crew: Crew, scorer: Scorer, items
             raise actions.ActionError("--engine int8 needs a CPU, and: pip install openvino nncf")
         return
     network = options.out / WORK / f"{scorer.model_id}-{scorer.batch}-int8.xml"
-    verdict = network.with_suffix(".json")
+    verdict = network.with_suffix(".agreement.json")
     if crew.leads and not verdict.exists():
         stages.make_int8(scorer, items, network, verdict, crew.threads)
     crew.wait()
     agreement = int8.read_agreement(verdict)
     if crew.leads:
-        print(agreement.sentence(), file=sys.stderr)
-    if agreement.accepted:
-        scorer.engine = int8.Int8Engine(network, crew.threads)
+        print(agreement.sentence(rules.edges()), file=sys.stderr)
+    if agreement.accepted(rules.edges()):
+        scorer.engine, scorer.margin = int8.Int8Engine(network, crew.threads), agreement.margin
 
 
 def store_key(scorer: Scorer) -> str:
@@ -179,6 +181,10 @@ def look(
         stages.score_batches(scorer, batches[crew.rank :: crew.world], own, options.gallery > 0, threads)
     crew.wait()
     with Stores(work, key) as stores:
+        if scorer.margin:
+            todo = stages.near_an_edge(judge_all(items, stores, rules), rules, scorer.margin)
+            stages.settle(scorer, stages.share(todo, stores, crew), stores, threads)
+            crew.wait()
         if options.stability is not None:
             todo = stages.borderline(judge_all(items, stores, rules), rules, options.stability)
             stages.rescore(scorer, stages.share(todo, stores, crew), stores, threads)

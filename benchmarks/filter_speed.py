@@ -8,16 +8,21 @@ plain         what one writes first: Pillow, torchvision's transforms, a DataLoa
 channels_last the same with the network and its input in channels_last, which suits a CPU better
 torch         the filter with PyTorch in the hardware's best precision
 openvino-int8, onnx fp32: the filter with these, if they are installed: pip install openvino nncf onnxruntime onnx
+openvino-int8 settled: as the filter does it, PyTorch deciding on images near the threshold
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
 decode        reading and decoding alone, in as many threads as there are cores
 Rates are medians over the rounds; ratios are medians of the rounds' ratios, so that a busy machine hits both sides.
 CPU times (all threads and processes) hardly depend on what else the machine does.
-Engines are calibrated on `calibration` / 2 other images, and compared with PyTorch in float32 on as many again.
+The int8 network is quantised on int8.CALIBRATION other images and its margin found on int8.CHECK more, as the filter
+does it; all engines are compared with PyTorch in float32 on the rest: mean |P - P'|, and equal verdicts at the
+checkpoint's threshold. near: images of these that are settled.
 """
 
 import argparse
+import copy
 import importlib.util
 import os
+import random
 import sys
 import tempfile
 import time
@@ -25,6 +30,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import cv2
@@ -38,12 +44,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from artifact_detection import int8
 from artifact_detection.engine import pick_precision
+from artifact_detection.filtering import stages
 from artifact_detection.filtering.inputs import Inputs, Item
-from artifact_detection.filtering.stages import score_batches
-from artifact_detection.filtering.store import Store
+from artifact_detection.filtering.policy import Policy, manual_bands
+from artifact_detection.filtering.results import judge_all
+from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.images import decode_file, read_image
 from artifact_detection.models import build_model, make_checkpoint
-from artifact_detection.scoring import BATCH, Engine, Scorer, TorchEngine, load_predictor
+from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor
 from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 SIDE = 1024
@@ -83,8 +91,13 @@ def run_plain(scorer: Scorer, items: list[Item], layout: torch.memory_format) ->
 
 def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
     batches = [items[n : n + scorer.batch] for n in range(0, len(items), scorer.batch)]
-    with Store(folder / "records.sqlite") as store:
-        score_batches(scorer, batches, store, True, os.cpu_count())
+    with Store(database(folder, "records", 0)) as store:
+        stages.score_batches(scorer, batches, store, True, os.cpu_count())
+    if scorer.margin:
+        rules = Policy(manual_bands([scorer.checkpoint["threshold"]]), False)
+        with Stores(folder, "records") as stores:
+            near = stages.near_an_edge(judge_all(items, stores, rules), rules, scorer.margin)
+            stages.settle(scorer, near, stores, os.cpu_count())
 
 
 def run_decode(items: list[Item]) -> None:
@@ -129,19 +142,32 @@ def load(arguments: argparse.Namespace) -> Scorer:
     return Scorer(model, make_checkpoint(model), arguments.arch, engine, arguments.batch)
 
 
-def replaced(scorer: Scorer, engine: Engine) -> Scorer:
-    return Scorer(scorer.model, scorer.checkpoint, scorer.model_id, engine, scorer.batch)
-
-
-def engines(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> list[Engine]:
-    """Everything that is installed and can run the network, calibrated on images (3, S, S) uint8."""
-    found = [scorer.engine]
+def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[str, Scorer]:
+    """Everything that is installed and can run the network; images (3, S, S) uint8 to quantise and compare on."""
+    found = {scorer.engine.name: scorer}
     if int8.available():
-        int8.quantise(scorer, images, folder / "int8.xml")
-        found.append(int8.Int8Engine(folder / "int8.xml", os.cpu_count()))
+        check = min(int8.CHECK, len(images) // 2)
+        int8.quantise(scorer, images[check:], folder / "int8.xml")
+        engine = int8.Int8Engine(folder / "int8.xml", os.cpu_count())
+        found[engine.name] = scorer.with_engine(engine)
+        settled = found[f"{engine.name} settled"] = copy.copy(scorer)
+        settled.engine, settled.margin = engine, int8.compare(scorer, engine, images[:check]).margin
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
-        found.append(OnnxEngine(scorer, folder / "network.onnx"))
+        engine = OnnxEngine(scorer, folder / "network.onnx")
+        found[engine.name] = scorer.with_engine(engine)
     return found
+
+
+def agreement(scorer: Scorer, images: list[torch.Tensor]) -> dict[str, float]:
+    """With PyTorch in float32, on images (3, S, S) uint8; what the scorer settles is the exact engine's."""
+    reference = scorer.with_engine(TorchEngine(scorer.model, CPU, torch.float32)).score(images)
+    found, threshold = scorer.score(images), scorer.checkpoint["threshold"]
+    near = np.abs(found - threshold) <= scorer.margin if scorer.margin else np.zeros(len(found), bool)
+    settled = scorer.with_engine(scorer.exact).score(compress(images, near))
+    found[near] = settled
+    same = (found >= threshold) == (reference >= threshold)
+    differences = np.abs(found - reference)
+    return {"agreement": same.mean(), "difference": differences.mean(), "near": near.mean(), "margin": scorer.margin}
 
 
 def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> pd.DataFrame:
@@ -156,7 +182,7 @@ def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> pd.DataF
     return pd.DataFrame(rows, columns=["contestant", "round", "wall", "cpu"])
 
 
-def table(seconds: pd.DataFrame, agreements: dict[str, int8.Agreement], count: int) -> pd.DataFrame:
+def table(seconds: pd.DataFrame, agreements: dict[str, dict[str, float]], count: int) -> pd.DataFrame:
     """A row a contestant: rate, CPU time an image, ratios of both, and how it agrees with float32."""
     wall, cpu = (seconds.pivot(index="round", columns="contestant", values=kind) for kind in ("wall", "cpu"))
     found = pd.DataFrame({"images_per_s": count / wall.median(), "cpu_ms": 1000 * cpu.median() / count})
@@ -164,8 +190,7 @@ def table(seconds: pd.DataFrame, agreements: dict[str, int8.Agreement], count: i
         found[f"rate / {other}"] = wall.rdiv(wall[other], axis=0).median()
     for other in ("plain", "channels_last", "no network"):
         found[f"{other} cpu / cpu"] = cpu.rdiv(cpu[other], axis=0).median()
-    found["agreement"] = pd.Series({name: one.agreement for name, one in agreements.items()})
-    found["difference"] = pd.Series({name: one.difference for name, one in agreements.items()})
+    found = found.join(pd.DataFrame(agreements).T)
     return found.loc[seconds["contestant"].unique()].round(4)
 
 
@@ -175,27 +200,29 @@ def main() -> None:
     parser.add_argument("--model", help="checkpoint; without it a random --arch, for speed only")
     parser.add_argument("--arch", default="vgg19")
     parser.add_argument("--count", type=int, default=64, help="images scored")
-    parser.add_argument("--calibration", type=int, default=600, help="other images, half to quantise, half to compare")
+    parser.add_argument("--calibration", type=int, default=int8.CALIBRATION + int8.CHECK, help="other images")
+    parser.add_argument("--comparison", type=int, default=400, help="further images, to compare the engines on")
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
-    sources = sorted(path for path in arguments.images.iterdir() if path.is_file())
+    files = sorted(path for path in arguments.images.iterdir() if path.is_file())
+    sources = random.Random(0).sample(files, len(files))  # no generator only among the first
     scorer = load(arguments)
-    others = sources[arguments.count : arguments.count + arguments.calibration]
+    others = sources[arguments.count :][: arguments.calibration + arguments.comparison]
     images = [evaluation_transform(read_image(source), scorer.preprocessing) for source in others]
-    exact = replaced(scorer, TorchEngine(scorer.model, CPU, torch.float32))
+    to_compare = images[arguments.calibration :]
     with tempfile.TemporaryDirectory() as name:
         (pngs := (folder := Path(name)) / "png").mkdir()
         items = write_pngs(sources[: arguments.count], pngs)
-        fast = engines(scorer, images[::2], folder)
-        agreements = {engine.name: int8.compare(exact, engine, images[1::2]) for engine in fast}
+        fast = scorers(scorer, images[: arguments.calibration], folder)
+        agreements = {name: agreement(one, to_compare) for name, one in fast.items()} if to_compare else {}
         contestants = {
             "plain": partial(run_plain, scorer, items, torch.contiguous_format),
             "channels_last": partial(run_plain, scorer, items, torch.channels_last),
         }
-        for engine in [*fast, NoEngine()]:
-            contestants[engine.name] = partial(run_filter, replaced(scorer, engine), items, folder)
+        for name, one in (fast | {NoEngine.name: scorer.with_engine(NoEngine())}).items():
+            contestants[name] = partial(run_filter, one, items, folder)
         contestants["decode"] = partial(run_decode, items)
         found = table(measure(contestants, arguments.rounds), agreements, len(items))
     print(found.to_string())

@@ -18,6 +18,7 @@ import torch
 import filter_images
 from artifact_detection.files import exclusive_lock
 from artifact_detection.models import build_model, make_checkpoint
+from artifact_detection.scoring import load_predictor
 from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 ROOT = Path(filter_images.__file__).resolve().parent
@@ -580,6 +581,38 @@ def test_int8_without_its_packages_says_what_to_install(images, model, tmp_path,
     monkeypatch.setattr(filter_images.int8, "available", lambda: False)
     assert run(images, *THRESHOLDS, "--engine", "int8", "--device", "cpu", model=model, out=tmp_path / "out") == 2
     assert "pip install openvino nncf" in capsys.readouterr().err
+
+
+class Hasty:
+    """An int8 network that is wrong by up to 0.004."""
+
+    name, parallel = "hasty", 1
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+
+    def __call__(self, images):
+        logits = self.scorer.exact(images)
+        return logits + self.scorer.checkpoint["temperature"] * 0.016 * np.sin(1e4 * logits)
+
+
+def test_images_near_a_threshold_get_the_exact_probability(images, model, tmp_path, monkeypatch, capsys):
+    scorer = load_predictor(model, "cpu")
+    monkeypatch.setattr(filter_images.int8, "available", lambda: True)
+    monkeypatch.setattr(filter_images.int8, "quantise", lambda *_: None)
+    monkeypatch.setattr(filter_images.int8, "Int8Engine", lambda *_: Hasty(scorer))
+    run(images, *THRESHOLDS, "--device", "cpu", model=model, out=tmp_path / "exact")
+    exact = {path: row for path, row in read_scores(tmp_path / "exact").items() if not row["error"]}
+    edge = exact[f"{images}/03.png"]["probability"]
+    command = [images, "--threshold", edge, "--engine", "int8", "--device", "cpu"]
+    run(*command, model=model, out=tmp_path / "fast")
+    assert "int8 network used" in capsys.readouterr().err
+    fast = read_scores(tmp_path / "fast")
+    assert fast[f"{images}/03.png"]["probability"] == edge
+    assert sum(fast[path]["probability"] != row["probability"] for path, row in exact.items()) > 10
+    assert all((fast[path]["band"] == "reject") == (row["probability"] >= edge) for path, row in exact.items())
+    run(*command, model=model, out=tmp_path / "fast")
+    assert read_scores(tmp_path / "fast") == fast
 
 
 def test_a_fast_network_that_disagrees_is_refused(images, model, tmp_path, monkeypatch, capsys):

@@ -129,24 +129,45 @@ def test_gentle_decoding_changes_no_pixel(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("images", "difference", "agreement", "accepted"),
-    [(200, 0.01, 0.995, True), (200, 0.011, 1.0, False), (200, 0.0, 0.99, False), (0, 0.0, 1.0, False)],
-    ids=["at-the-limits", "probabilities-differ", "verdicts-differ", "nothing-compared"],
+    ("exact", "fast", "accepted"),
+    [
+        ([0.1, 0.9], [0.1, 0.9], True),
+        ([0.25, 0.75], [0.25, 0.765625], True),
+        ([0.25, 0.75], [0.25, 0.78125], False),
+        ([0.5, 0.5, 0.1], [0.5, 0.5, 0.11], False),
+        ([], [], False),
+    ],
+    ids=["equal", "nearly-equal", "probabilities-differ", "most-near-the-edge", "nothing-compared"],
 )
-def test_a_fast_network_must_agree(images, difference, agreement, accepted):
-    assert int8.Agreement(images, difference, agreement).accepted is accepted
+def test_a_fast_network_must_agree(exact, fast, accepted):
+    agreement = int8.Agreement(exact, fast)
+    assert agreement.accepted([0.5, None]) is accepted
+    assert ("network used" in agreement.sentence([0.5, None])) is accepted
 
 
-def test_compare_counts_verdicts_at_the_threshold(scorer):
-    scorer.checkpoint["threshold"] = 0.6
+def test_no_verdict_outside_the_margin_differs():
+    rng = np.random.default_rng(0)
+    exact = rng.random(1000)
+    fast = exact + rng.normal(0, 0.02, 1000)
+    agreement = int8.Agreement(exact.tolist(), fast.tolist())
+    assert np.mean(agreement.differences > agreement.margin) <= 0.005
+    for edge in (0.2, 0.5):
+        settled = [e if int8.is_near(f, [edge], agreement.margin) else f for e, f in zip(exact, fast, strict=True)]
+        assert (
+            np.mean((np.array(settled) >= edge) != (exact >= edge))
+            <= 0.005
+            < np.mean((fast >= edge) != (exact >= edge))
+        )
+        assert 0.05 < agreement.share_near([edge]) < 0.2
 
+
+def test_compare_scores_with_both(scorer):
     def inverted(images: torch.Tensor) -> np.ndarray:
         return 10 - scorer.engine(images)
 
     images = [torch.full((3, 8, 8), level, dtype=torch.uint8) for level in (0, 5, 10)]
     found = int8.compare(scorer, inverted, images)
-    assert (found.images, found.agreement) == (3, pytest.approx(1 / 3))
-    assert found.difference == pytest.approx(2 * 0.231059 / 3)
+    assert found.exact == found.fast[::-1] == scorer.score(images).tolist()
 
 
 def test_int8_network_gives_nearly_the_same(tmp_path):

@@ -40,6 +40,8 @@ def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Pat
         partial(prepare, preprocessing=scorer.preprocessing, thumbnail=False), [[item] for item in chosen], threads
     )
     images = [image for ((_, image),) in ready if image is not None]
+    if not images:
+        return int8.write_agreement(verdict, int8.Agreement([], []))
     check = images[:: max(2, len(images) // int8.CHECK)]
     calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
     int8.quantise(scorer, calibration or check, network)
@@ -90,6 +92,13 @@ def _score_batch(scorer: Scorer, batch: list[tuple[Record, torch.Tensor | None]]
     return [record for record, _ in batch]
 
 
+def near_an_edge(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
+    """The images whose verdict the fast network cannot give, those included that have been settled already."""
+    edges = rules.edges()
+    usable = ((row.item, row.record) for row in judged if row.band)
+    return [item for item, found in usable if found.exact or int8.is_near(found.probability, edges, margin)]
+
+
 def borderline(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
     """The images whose probability alone is banded within `margin` of a threshold."""
     return [row.item for row in judged if row.band and rules.is_borderline(row.record.probability, margin)]
@@ -104,6 +113,23 @@ def most_doubtful(judged: Sequence[Judged], count: int) -> list[Item]:
 def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
     """This process' part: it alone writes to the stores with its items."""
     return [item for item in items if stores.owner(item) % crew.world == crew.rank]
+
+
+def settle(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
+    """Replace the probability of items by the exact network's, where that was not done yet."""
+    exact = scorer.with_engine(scorer.exact)
+
+    def scores(images: list[torch.Tensor]) -> list[dict]:
+        return [{"probability": probability, "exact": True} for probability in exact.score(images).tolist()]
+
+    lacking = _lacking(_batches(items, scorer.batch), stores, lambda record: record.exact)
+    _complete(lacking, stores, partial(_view, scorer=scorer), scores, "near a threshold", threads)
+
+
+def _view(item: Item, scorer: Scorer) -> list[torch.Tensor]:
+    with suppress(ImageError), opened(item) as image:  # it may have gone or changed since it was scored
+        return [evaluation_transform(image.pixels, scorer.preprocessing)]
+    return []
 
 
 def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:

@@ -16,6 +16,7 @@ from artifact_detection.filtering.inputs import Item
 
 MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
 LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart
+SUFFIX = ".2.sqlite"  # the number of the format: files of another one are left alone
 BUSY = 60.0  # seconds to wait for a file that another process reads
 
 
@@ -25,6 +26,7 @@ class Record:
 
     probability: P(artifacts), None if the image could not be used: then `error` says why. measures: float32 values
     of MEASURES; layout: (LAYOUT, LAYOUT, 3) uint8; thumbnail: a JPEG file, empty if none was wanted.
+    exact: a fast network's probability was replaced by the original's.
     lowest, highest: the extremes of the probability under re-encoding, None if it was not re-encoded.
     heatmap: (HEATMAP, HEATMAP) uint8, empty if none was made.
     """
@@ -35,6 +37,7 @@ class Record:
     mtime_ns: int
     sha256: str = ""
     probability: float | None = None
+    exact: bool = False
     error: str = ""
     measures: bytes = b""
     layout: bytes = b""
@@ -91,7 +94,7 @@ class Stores:
     """The records of all processes. Whoever changes a record does it in the store that holds it."""
 
     def __init__(self, folder: Path, key: str):
-        self.stores = [Store(path) for path in sorted(folder.glob(f"{key}-*.sqlite"))]
+        self.stores = [Store(path) for path in sorted(folder.glob(f"{key}-*{SUFFIX}"))]
 
     def __enter__(self) -> "Stores":
         return self
@@ -117,4 +120,4 @@ class Stores:
 
 
 def database(folder: Path, key: str, rank: int) -> Path:
-    return folder / f"{key}-{rank}.sqlite"
+    return folder / f"{key}-{rank}{SUFFIX}"
