@@ -70,6 +70,7 @@ def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
     from artifact_detection import data, engine, sampling
 
+    engine.keep_freed_memory()  # as model_training.py does
     trainer = make_trainer(precision)
 
     def first_epoch() -> None:
