@@ -50,7 +50,9 @@ class TrainConfig:
     crop: str = _setting("full", "what the network sees: the full image, the face, or both side by side", "data", CROPS)
 
     arch: str = _setting("vgg19", "network", "model", ARCHS)
-    weights: str = _setting("imagenet", "imagenet, none, or a torchvision state dict file", "model")
+    weights: str = _setting(
+        "imagenet", "imagenet, none, a torchvision state dict file, or a best.pt to go on from", "model"
+    )
     freeze: str = _setting(
         "none", "what does not learn: nothing, all before the last block, the backbone", "model", FREEZE
     )

@@ -103,13 +103,15 @@ def build_model(arch: str, weights: str = "imagenet", preprocessing: Preprocessi
     """A detector with every layer trainable.
 
     arch: one of ARCHS, torchvision's names. weights: "imagenet" (torchvision's, downloaded once), "none", or the
-    path of a torchvision state dict. Raises ValueError for an unknown arch, WeightsError for unusable weights.
+    path of a torchvision state dict or of a checkpoint to go on from, whose head is taken over too.
+    Raises ValueError for an unknown arch, WeightsError for unusable weights.
     """
     network = _network(arch)
+    model = Detector(arch, _trunk(network), preprocessing or Preprocessing())
     if weights != "none":
         state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
-        _load_trunk(network, state, arch, weights)
-    return Detector(arch, _trunk(network), preprocessing or Preprocessing()).to(memory_format=torch.channels_last)
+        _load(model if any(name.startswith("trunk.") for name in state) else network, state, arch, weights)
+    return model.to(memory_format=torch.channels_last)
 
 
 def _empty_model(arch: str, preprocessing: Preprocessing) -> Detector:
@@ -148,17 +150,19 @@ def _imagenet_state(arch: str) -> dict:
 
 
 def _read_state(path: Path) -> dict:
+    """A torchvision state dict, or the one in a checkpoint of this project."""
     try:
         state = load_tensors(path)
+        state = read_checkpoint(path)["model"] if "format" in state else state
     except CheckpointError as error:
         raise WeightsError(f"--weights {error} (or use --weights imagenet, none)") from error
     if not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"--weights {path} is no torchvision state dict (name -> tensor)")
+        raise WeightsError(f"--weights {path} is neither a torchvision state dict nor a best.pt")
     return state
 
 
-def _load_trunk(network: nn.Module, state: dict, arch: str, source: str) -> None:
-    """Load everything but the classifier, which the detector replaces; anything else missing is an error."""
+def _load(network: nn.Module, state: dict, arch: str, source: str) -> None:
+    """Load everything but a classifier, which the detector replaces; anything else missing is an error."""
     own = {k: v for k, v in network.state_dict().items() if not k.startswith(("classifier.", "fc."))}
     wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
     if wrong:

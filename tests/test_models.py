@@ -90,6 +90,16 @@ def test_local_torchvision_weights_load_into_the_trunk(resnet_weights):
     assert own and all(torch.equal(own[name], state[name].half().to(own[name].dtype)) for name in own)
 
 
+def test_training_goes_on_from_a_checkpoint_head_included(tmp_path):
+    model = build_model("resnet18", "none", Preprocessing(32))
+    torch.save(make_checkpoint(model, temperature=2.0), tmp_path / "best.pt")
+    again = build_model("resnet18", str(tmp_path / "best.pt"), Preprocessing(64))
+    images = torch.randint(256, (2, 3, 48, 48), dtype=torch.uint8)
+    assert again.preprocessing.size == 64 and torch.equal(again.eval()(images), model.eval()(images))
+    with pytest.raises(WeightsError, match="does not fit resnet34"):
+        build_model("resnet34", str(tmp_path / "best.pt"))
+
+
 def test_weights_of_another_arch_are_refused(resnet_weights):
     with pytest.raises(WeightsError, match="does not fit resnet50"):
         build_model("resnet50", str(resnet_weights[0]))
