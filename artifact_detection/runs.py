@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -85,10 +86,10 @@ class RunFolder:
     def write_history(self, rows: list[dict]) -> None:
         """history.csv and, where TensorBoard is installed, its scalars of the last row."""
         self._write("history.csv", pd.DataFrame(rows).to_csv(index=False))
-        if self.crew.leads and (writer := _summary_writer(self.path)):
-            with writer:
-                for name, value in rows[-1].items():
-                    writer.add_scalar(name, value, rows[-1]["epoch"])
+        if self.crew.leads and self._scalars:
+            for name, value in rows[-1].items():
+                self._scalars.add_scalar(name, value, rows[-1]["epoch"])
+            self._scalars.flush()
 
     def read_history(self) -> pd.DataFrame:
         return pd.read_csv(self.path / "history.csv")
@@ -115,18 +116,18 @@ class RunFolder:
             last = copy.deepcopy({"identity": self.identity, "history": history, "trainer": trainer})
             self._pending = self._writer.submit(self.save, "last.pt", last)
 
+    @cached_property
+    def _scalars(self):
+        """TensorBoard's writer for this folder, None where it is not installed."""
+        if importlib.util.find_spec("tensorboard") is None:
+            return None
+        from torch.utils.tensorboard import SummaryWriter  # here, not above: it takes a second to load
+
+        return SummaryWriter(str(self.path / "tensorboard"))
+
     def _write(self, name: str, text: str) -> None:
         if self.crew.leads:
             write_atomic(self.path / name, text)
-
-
-def _summary_writer(path: Path):
-    """TensorBoard's writer for a folder, None where it is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return None
-    from torch.utils.tensorboard import SummaryWriter  # here, not above: it takes a second to load
-
-    return SummaryWriter(str(path / "tensorboard"))
 
 
 def git_commit() -> str:

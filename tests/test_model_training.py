@@ -182,7 +182,9 @@ def test_compiled_is_what_trains(folders, monkeypatch):
 def test_tensorboard_gets_each_epoch(folders, tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     assert main([*folders, "--name", "a"]) == 0
-    log = events.EventAccumulator(str(tmp_path / "runs" / "a" / "tensorboard"))
+    folder = tmp_path / "runs" / "a" / "tensorboard"
+    assert len(list(folder.iterdir())) == 1
+    log = events.EventAccumulator(str(folder))
     log.Reload()
     assert [scalar.step for scalar in log.Scalars("val_ap")] == [1, 2]
 
