@@ -89,6 +89,20 @@ def test_what_is_better_is_found_and_what_is_equal_is_not(board):
     assert ((board["low"] < board["ap"]) & (board["ap"] < board["high"])).all()
 
 
+def test_effects_average_over_pairs_and_seeds(results, attempts):
+    pairs = {
+        "better": [("20-oversampling-none", RECIPE), ("27-bce", "28-bce-oversampling-none")],
+        "nothing": [("27-bce", RECIPE)],
+    }
+    found = analysis.effects(results, TOY, pairs)
+    board = analysis.analyse(results, TOY, attempts)
+    gains = [board.loc[a, "ap"] - board.loc[b, "ap"] for a, b in pairs["better"]]
+    assert found.loc["better", "difference"] == pytest.approx(np.mean(gains))
+    assert list(found["runs"]) == [6, 3]
+    assert found.loc["better", "p"] < 0.05 < found.loc["nothing", "p"]
+    assert analysis.effects(results, TOY, pairs | {"one seed": [("02-vgg16", RECIPE)]}).empty
+
+
 def test_the_same_predictions_do_not_differ(results, attempts):
     for seed in range(3):
         keep(results, attempts[-2], seed, results.read_predictions("toy", RECIPE, seed))
@@ -153,6 +167,14 @@ def test_figures_and_sentences_of_any_board(board, results):
 def test_the_committed_tables_are_those_of_the_committed_results():
     written = README.split(report.BEGIN)[1].split(report.END)[0]
     assert written.strip() == report.render(FOLDER).strip(), "python -m artifact_detection.attempts --report"
+
+
+def test_the_front_page_shows_the_same_table_and_effect():
+    front, small = (FOLDER.parent / "README.md").read_text(encoding="utf-8"), PROTOCOLS["small"]
+    rows = report.two_by_two(COMMITTED.read("small")).strip().splitlines()[2:]
+    assert len(rows) == 6 and "\n".join(rows) in front
+    effect = analysis.effects(COMMITTED, small, report.EFFECTS).iloc[0]
+    assert f"**Oversampling is worth it**: AP {report.difference(effect)}" in front
 
 
 def prose(heading: str) -> str:

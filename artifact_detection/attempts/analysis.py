@@ -5,6 +5,8 @@ spread between seeds, pooled over the attempts that have several, is added to it
 the folds anew. An attempt is compared with the recipe's runs of the same seeds, so of the same folds.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from scipy import special
@@ -20,6 +22,7 @@ from artifact_detection.resampling import WeightedMetrics, stratified_counts
 REPLICATES = 2000
 MEANS = ("oof_roc_auc", "oof_f1", "oof_recall_at_5", "val_ap", "seconds", "peak_memory_mb", "millions")
 
+Pairs = list[tuple[str, str]]  # attempts: with a choice, without it
 Draws = dict[tuple[str, int], np.ndarray]  # (attempt, seed) -> APs
 
 
@@ -77,11 +80,8 @@ def analyse(results: Results, protocol: Protocol, attempts: list[Attempt]) -> pd
         return pd.DataFrame()
     if not any(name == RECIPE for name, _ in tables):
         raise ReportError(f"protocol {protocol.name}: {RECIPE} has not been run, so there is nothing to compare with")
-    first = next(iter(tables.values()))
-    counts, all_once = image_counts(first), np.ones((1, len(first)))
-    points = {key: mean_ap(table, all_once) for key, table in tables.items()}
-    draws = {key: mean_ap(table, counts) for key, table in tables.items()}
-    carriers = int((first["label"] == ARTIFACT).sum())
+    points, draws = _score(tables)
+    carriers = int((next(iter(tables.values()))["label"] == ARTIFACT).sum())
     board = _values(points, draws, carriers).join(_differences(points, draws))
     means = results.read(protocol.name).groupby("attempt")[list(MEANS)].mean()
     facts = {a.name: (a.group, a.changes, protocol.settings_of(a)["image_size"]) for a in attempts}
@@ -89,7 +89,39 @@ def analyse(results: Results, protocol: Protocol, attempts: list[Attempt]) -> pd
     return board.join(means).join(described).sort_values("ap", ascending=False)
 
 
-def _seeds(keys: Draws, name: str) -> list[int]:
+def effects(results: Results, protocol: Protocol, pairs: dict[str, Pairs]) -> pd.DataFrame:
+    """What a choice changes on average over several pairs of attempts (with it, without it) and their common seeds.
+
+    A row an effect: difference, difference_low, difference_high, p (Holm's, over these effects); runs: how many
+    differences it is the mean of. Empty where a pair has fewer than two seeds in common.
+    """
+    tables = read_all(results, protocol.name)
+    runs = {
+        name: [(with_, without, s) for with_, without in some for s in _seeds(tables, with_) if (without, s) in tables]
+        for name, some in pairs.items()
+    }
+    if any(len(some) < 2 * len(pairs[name]) for name, some in runs.items()):
+        return pd.DataFrame()
+    points, draws = _score(tables)
+    rows = {}
+    for name, some in runs.items():
+        values = np.array([(points[with_, s] - points[without, s]).item() for with_, without, s in some])
+        sample = np.mean([draws[with_, s] - draws[without, s] for with_, without, s in some], axis=0)
+        sample = sample + _noise(values.std(ddof=1), len(values), len(sample))
+        rows[name] = {"runs": len(some), **_compared(values.mean(), sample)}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.assign(p=holm(table["p"]))
+
+
+def _score(tables: dict[tuple[str, int], pd.DataFrame]) -> tuple[Draws, Draws]:
+    """The AP of every job, and its APs on the same resamples of the images."""
+    first = next(iter(tables.values()))
+    counts, all_once = image_counts(first), np.ones((1, len(first)))
+    points = {key: mean_ap(table, all_once) for key, table in tables.items()}
+    return points, {key: mean_ap(table, counts) for key, table in tables.items()}
+
+
+def _seeds(keys: Iterable[tuple[str, int]], name: str) -> list[int]:
     return sorted(seed for attempt, seed in keys if attempt == name)
 
 
@@ -121,20 +153,16 @@ def _differences(points: Draws, draws: Draws) -> pd.DataFrame:
     for name, seeds in common.items():
         sample = np.mean([draws[name, s] - draws[RECIPE, s] for s in seeds], axis=0)
         sample = sample + _noise(spread, len(seeds), len(sample))
-        rows[name] = {
-            "difference": np.mean(by_seed[name]),
-            **_interval(sample),
-            "p": _p(np.mean(by_seed[name]), sample),
-        }
+        rows[name] = _compared(np.mean(by_seed[name]), sample)
     table = pd.DataFrame.from_dict(
         rows, orient="index", columns=["difference", "difference_low", "difference_high", "p"]
     )
     return table.assign(p=holm(table["p"]))
 
 
-def _interval(sample: np.ndarray) -> dict[str, float]:
+def _compared(difference: float, sample: np.ndarray) -> dict[str, float]:
     low, high = np.quantile(sample, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return {"difference_low": low, "difference_high": high}
+    return {"difference": difference, "difference_low": low, "difference_high": high, "p": _p(difference, sample)}
 
 
 def _p(difference: float, sample: np.ndarray) -> float:

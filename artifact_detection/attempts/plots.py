@@ -11,9 +11,11 @@ COLOURS = (RED, BLUE, GREEN, "#d08c2e", "#7d5ba6", "#3aa6a6", "#a05a3c", "#c65f9
 
 
 def plot_costs(board: pd.DataFrame) -> Figure:
-    """AP with its interval against training time, image size and network size; the best and the recipe are named."""
-    figure, axes = panels(3, 4, 3.4, sharey=True)
-    columns = {"seconds": "seconds a fold", "image_size": "image size, pixels", "millions": "network, million weights"}
+    """AP with its interval against training time, and image and network size where they differ; the best and the
+    recipe are named."""
+    labels = {"seconds": "seconds a fold", "image_size": "image size, pixels", "millions": "network, million weights"}
+    columns = {name: label for name, label in labels.items() if name == "seconds" or board[name].nunique() > 1}
+    figure, axes = panels(len(columns), 4, 3.4, sharey=True)
     for axis, (column, label) in zip(axes, columns.items(), strict=True):
         spread = np.abs(board[["low", "high"]].to_numpy().T - board["ap"].to_numpy())
         axis.errorbar(board[column], board["ap"], spread, fmt="o", color=GREY, ecolor=GREY, alpha=0.4, markersize=4)
@@ -45,14 +47,15 @@ def plot_learning(history: pd.DataFrame, board: pd.DataFrame) -> Figure:
     means = history.groupby(["attempt", "epoch"])["val_ap"].mean()
     groups = [group for group in GROUPS if (board["group"] == group).any()]
     columns = min(4, max(1, len(groups)))
-    figure, axes = panels(columns, 3.6, 3, -(-max(1, len(groups)) // columns), sharey=True)
+    figure, axes = panels(columns, 3.6, 4.6, -(-max(1, len(groups)) // columns), sharey=True)
     for axis, group in zip(axes, groups, strict=False):
         axis.plot(means[RECIPE].index, means[RECIPE], color=GREY, linewidth=2, label=RECIPE)
         for name, colour in zip(board.index[board["group"] == group], COLOURS, strict=False):
             axis.plot(means[name].index, means[name], color=colour, label=name)
         axis.set_title(group, fontsize=10, loc="left")
-        axis.legend(frameon=False, fontsize=7)
+        axis.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.15))
         axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     for axis in axes[len(groups) :]:
         axis.set_axis_off()
     axes[0].set_ylabel("validation AP")

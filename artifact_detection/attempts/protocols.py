@@ -61,7 +61,7 @@ PROTOCOLS = {
         folds=3,
         seeds=1,
         # focal loss and oversampling: both, one, the other, neither; and neither, but as many steps as with both
-        repeated=("01-*", "20-*", "27-*", "28-*", "34-*"),
+        repeated=("01-*", "20-*", "27-*", "28-*", "34-*", "33-*"),
     ),
 }
 

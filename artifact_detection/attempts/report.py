@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from artifact_detection.attempts.analysis import ReportError, analyse
+from artifact_detection.attempts import analysis
+from artifact_detection.attempts.analysis import ReportError
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, Protocol, plan
 from artifact_detection.attempts.results import Results
@@ -18,6 +19,14 @@ TWO_BY_TWO = {
     "27-bce": "oversampling: cross-entropy, 1:1",
     "20-oversampling-none": "focal loss: gamma 2, no oversampling",
     RECIPE: "both: the recipe",
+}
+EFFECTS = {
+    "oversampling, with either loss": [("27-bce", "28-bce-oversampling-none"), (RECIPE, "20-oversampling-none")],
+    "focal loss, with and without oversampling": [
+        ("20-oversampling-none", "28-bce-oversampling-none"),
+        (RECIPE, "27-bce"),
+    ],
+    "as many steps without oversampling": [("34-oversampling-none-longer", "20-oversampling-none")],
 }
 COMMAND = "`python -m artifact_detection.attempts --protocol {protocol} --only {name}`"
 
@@ -41,12 +50,13 @@ def render(folder: Path) -> str:
 
 def render_protocol(protocol: Protocol, attempts: list[Attempt], results: Results) -> str:
     title = f"### Protocol {protocol.name}\n\n{protocol.text[0].upper()}{protocol.text[1:]}.\n"
-    board = analyse(results, protocol, attempts)
+    board = analysis.analyse(results, protocol, attempts)
     if board.empty:
         command = COMMAND.format(protocol=protocol.name, name="'*'")
         return f"{title}\nNot run yet, and nothing is claimed for it: {command}.\n"
     sections = [title, progress(protocol, attempts, results), circumstances(protocol, results), table(board, protocol)]
-    sections += [winner(board), two_by_two(results.read(protocol.name)), by_group(board)]
+    sections += [winner(board), two_by_two(results.read(protocol.name)), main_effects(results, protocol)]
+    sections += [by_group(board)]
     return "\n".join(section for section in sections if section)
 
 
@@ -135,6 +145,16 @@ def two_by_two(rows: pd.DataFrame) -> str:
         lines.append(f"| {text} | {name} | {len(seeds)} | {' | '.join(cells)} |")
     title = "Focal loss and oversampling, alone and together; mean ± standard deviation over seeds:\n\n"
     return title + "\n".join(lines) + "\n"
+
+
+def main_effects(results: Results, protocol: Protocol) -> str:
+    """What oversampling and focal loss change in AP, on average over the other and over seeds."""
+    found = analysis.effects(results, protocol, EFFECTS)
+    lines = [
+        f"- {name}: {difference(row)}, p {row['p']:.2g} (Holm's), the mean of {row['runs']:.0f} paired differences"
+        for name, row in found.iterrows()
+    ]
+    return "What it changes in AP:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def by_group(board: pd.DataFrame) -> str:
