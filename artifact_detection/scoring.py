@@ -69,7 +69,7 @@ class TorchEngine:
 class Scorer:
     """A checkpoint, ready to score.
 
-    engine may be replaced by a faster one; margin: how far its probabilities can be from those of the `exact` one.
+    engine may be replaced by a faster one; margin: how far its logits can be from those of the `exact` one.
     """
 
     def __init__(self, model: Detector, checkpoint: dict, model_id: str, engine: Engine, batch: int = BATCH):
@@ -77,8 +77,8 @@ class Scorer:
         self.engine, self.batch = engine, batch
         self.exact, self.margin = engine, 0.0
 
-    def with_engine(self, engine: Engine) -> "Scorer":
-        return Scorer(self.model, self.checkpoint, self.model_id, engine, self.batch)
+    def with_engine(self, engine: Engine, batch: int | None = None) -> "Scorer":
+        return Scorer(self.model, self.checkpoint, self.model_id, engine, batch or self.batch)
 
     @property
     def preprocessing(self) -> Preprocessing:

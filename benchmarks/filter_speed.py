@@ -158,13 +158,11 @@ def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[st
     return found
 
 
-def agreement(scorer: Scorer, images: list[torch.Tensor]) -> dict[str, float]:
-    """With PyTorch in float32, on images (3, S, S) uint8; what the scorer settles is the exact engine's."""
-    reference = scorer.with_engine(TorchEngine(scorer.model, CPU, torch.float32)).score(images)
+def agreement(scorer: Scorer, images: list[torch.Tensor], reference: np.ndarray) -> dict[str, float]:
+    """With the probabilities of a reference, on images (3, S, S) uint8; what is settled is the exact engine's."""
     found, threshold = scorer.score(images), scorer.checkpoint["threshold"]
-    near = np.abs(found - threshold) <= scorer.margin if scorer.margin else np.zeros(len(found), bool)
-    settled = scorer.with_engine(scorer.exact).score(compress(images, near))
-    found[near] = settled
+    near = int8.is_near(found, [threshold], scorer.margin) & (scorer.margin > 0)
+    found[near] = scorer.with_engine(scorer.exact).score(compress(images, near))
     same = (found >= threshold) == (reference >= threshold)
     differences = np.abs(found - reference)
     return {"agreement": same.mean(), "difference": differences.mean(), "near": near.mean(), "margin": scorer.margin}
@@ -216,7 +214,8 @@ def main() -> None:
         (pngs := (folder := Path(name)) / "png").mkdir()
         items = write_pngs(sources[: arguments.count], pngs)
         fast = scorers(scorer, images[: arguments.calibration], folder)
-        agreements = {name: agreement(one, to_compare) for name, one in fast.items()} if to_compare else {}
+        reference = scorer.with_engine(TorchEngine(scorer.model, CPU, torch.float32)).score(to_compare)
+        agreements = {name: agreement(one, to_compare, reference) for name, one in fast.items() if to_compare}
         contestants = {
             "plain": partial(run_plain, scorer, items, torch.contiguous_format),
             "channels_last": partial(run_plain, scorer, items, torch.channels_last),

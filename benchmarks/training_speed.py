@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of bare steps and later epochs, in turns")
     parser.add_argument("--peer-rounds", type=int, default=1, help="epochs of the slow peers")
     parser.add_argument("--only", nargs="+", choices=[*CONTESTANTS, "keras"], default=[*CONTESTANTS, "keras"])
+    parser.add_argument("--csv", type=Path, default=RESULTS / "training_speed.csv", help="(default: %(default)s)")
     parser.add_argument("--work", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
@@ -219,8 +220,7 @@ def main() -> None:
             elif options.peers:
                 found[name] = measure([options.peers, *keras, rounds])
     lines = table(found, options.count)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "training_speed.csv").write_text("\n".join(lines) + "\n")
+    options.csv.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

@@ -60,7 +60,8 @@ PROTOCOLS = {
         length=1 / 5,
         folds=3,
         seeds=1,
-        # focal loss and oversampling: both, one, the other, neither; and neither, but as many steps as with both
+        # focal loss and oversampling: both, one, the other, neither; neither, but as many steps as with both; and what
+        # did best with one seed
         repeated=("01-*", "20-*", "27-*", "28-*", "34-*", "33-*"),
     ),
 }

@@ -28,6 +28,7 @@ from artifact_detection.transforms import evaluation_transform
 
 HEATMAP = 14  # side of a stored heat map: no network here looks finer
 HEATMAP_BATCH = 4  # images: in float32, with gradients, they take much more memory than a score
+SETTLED_BATCH = 4  # images: a batch is filled up, and there may be few
 RETRIED = ("unreadable", "vanished", "changed")  # a permission or a mount may be back, and shows in no stamp
 GENTLE = ("JPEG 85", "JPEG 60", "resize 0.5x", "resize 0.75x")  # what happens to files on their way
 
@@ -94,9 +95,9 @@ def _score_batch(scorer: Scorer, batch: list[tuple[Record, torch.Tensor | None]]
 
 def near_an_edge(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
     """The images whose verdict the fast network cannot give, those included that have been settled already."""
-    edges = rules.edges()
-    usable = ((row.item, row.record) for row in judged if row.band)
-    return [item for item, found in usable if found.exact or int8.is_near(found.probability, edges, margin)]
+    usable = [row for row in judged if row.band]
+    near = int8.is_near([row.record.probability for row in usable], rules.edges(), margin)
+    return [row.item for row, close in zip(usable, near, strict=True) if close or row.record.exact]
 
 
 def borderline(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
@@ -117,12 +118,12 @@ def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
 
 def settle(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
     """Replace the probability of items by the exact network's, where that was not done yet."""
-    exact = scorer.with_engine(scorer.exact)
+    exact = scorer.with_engine(scorer.exact, SETTLED_BATCH)
 
     def scores(images: list[torch.Tensor]) -> list[dict]:
         return [{"probability": probability, "exact": True} for probability in exact.score(images).tolist()]
 
-    lacking = _lacking(_batches(items, scorer.batch), stores, lambda record: record.exact)
+    lacking = _lacking(_batches(items, SETTLED_BATCH), stores, lambda record: record.exact)
     _complete(lacking, stores, partial(_view, scorer=scorer), scores, "near a threshold", threads)
 
 
