@@ -69,7 +69,7 @@ class Agreement:
 
 def is_near(probabilities: Sequence[float], edges: Sequence[float | None], margin: float) -> np.ndarray:
     """(N,) bool: which probabilities lie within `margin`, in logits, of an edge; None is no edge."""
-    known = special.logit([edge for edge in edges if edge is not None])
+    known = _logits([edge for edge in edges if edge is not None])
     return (np.abs(_logits(probabilities)[:, None] - known) <= margin).any(axis=1)
 
 

@@ -1,6 +1,6 @@
 """The stages that look at pixels: scores, re-encoded borderline images, heat maps. Each goes on where it stopped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -124,23 +124,28 @@ def settle(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) 
         return [{"probability": probability, "exact": True} for probability in exact.score(images).tolist()]
 
     lacking = _lacking(_batches(items, SETTLED_BATCH), stores, lambda record: record.exact)
-    _complete(lacking, stores, partial(_view, scorer=scorer), scores, "near a threshold", threads)
+    _complete(
+        lacking,
+        stores,
+        partial(_views, change=lambda pixels: [pixels], scorer=scorer),
+        scores,
+        "near a threshold",
+        threads,
+    )
 
 
-def _view(item: Item, scorer: Scorer) -> list[torch.Tensor]:
+def _views(item: Item, change: Callable[[np.ndarray], Iterable[np.ndarray]], scorer: Scorer) -> list[torch.Tensor]:
+    """What the network sees of an item's pixels after `change`; nothing if the item cannot be read any more."""
     with suppress(ImageError), opened(item) as image:  # it may have gone or changed since it was scored
-        return [evaluation_transform(image.pixels, scorer.preprocessing)]
+        return [evaluation_transform(pixels, scorer.preprocessing) for pixels in change(image.pixels)]
     return []
 
 
 def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
     """Store the lowest and the highest probability of items under re-encoding, where they are not known."""
 
-    def views(item: Item) -> list[torch.Tensor]:
-        with suppress(ImageError), opened(item) as image:  # it may have gone or changed since it was scored
-            changed = (REENCODINGS[name](image.pixels) for name in GENTLE)
-            return [evaluation_transform(pixels, scorer.preprocessing) for pixels in changed]
-        return []
+    def reencode(pixels: np.ndarray) -> Iterator[np.ndarray]:
+        return (REENCODINGS[name](pixels) for name in GENTLE)  # one after another: an image may be large
 
     def extremes(images: list[torch.Tensor]) -> list[dict]:
         probabilities = scorer.score(images).reshape(-1, len(GENTLE)).tolist()
@@ -148,7 +153,7 @@ def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int)
 
     size = max(1, scorer.batch // len(GENTLE))
     lacking = _lacking(_batches(items, size), stores, lambda record: record.lowest is not None)
-    _complete(lacking, stores, views, extremes, "re-encoding", threads)
+    _complete(lacking, stores, partial(_views, change=reencode, scorer=scorer), extremes, "re-encoding", threads)
 
 
 def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
