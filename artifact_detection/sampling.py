@@ -1,8 +1,11 @@
 """From decoded images to batches: oversampling, injection and augmentation on the fly, loaders."""
 
+import atexit
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -174,13 +177,15 @@ def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int
     """
     if workers < 0:
         workers = min(16, max(1, (os.cpu_count() or 1) // batches.world - 1))
+    exiting = multiprocessing.RawValue("b", False)
+    atexit.register(setattr, exiting, "value", True)
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin,
-        worker_init_fn=_serve,
+        worker_init_fn=partial(_serve, exiting),
     )
 
 
@@ -189,8 +194,11 @@ def evaluation_loader(images: ImageSet, batch_size: int, pin: bool = False) -> D
     return DataLoader(EvaluationImages(images), batch_size=batch_size, pin_memory=pin)
 
 
-def _serve(_: int) -> None:
-    """A worker uses one core, and leaves it to the main process what a signal means."""
+def _serve(exiting: multiprocessing.RawValue, _: int) -> None:
+    """A worker uses one core, and leaves it to the main process what a signal means.
+
+    Unless that is `exiting`: then SIGTERM is its way to end workers that are left, and it waits until they are gone.
+    """
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.value else None)

@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from itertools import chain
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -121,3 +124,16 @@ def test_both_views_are_augmented_each_on_its_own():
     assert pair.shape == (3, 24, 48)
     left, _ = TrainingImages(images, "heavy", Preprocessing(24), whole=True)[Sample(0, 1)]
     assert torch.equal(pair[:, :, :24], left)
+
+
+def test_a_program_that_ends_with_a_loader_under_way_ends():
+    code = """
+        from artifact_detection.sampling import *
+        from tests.toys import toy_images
+        images = toy_images()
+        batches = EpochBatches(images.labels, 8, "none", seed=0)
+        under_way = iter(training_loader(TrainingImages(images, "none", Preprocessing(32)), batches, 1, pin=False))
+        print(len(next(under_way)))
+    """
+    ended = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.returncode) == ("2\n", 0), ended.stderr
