@@ -173,13 +173,14 @@ class EvaluationImages(Dataset):
 def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:
     """Batches ((B, 3, *shape) uint8, (B,) float32), prepared by `workers` processes beside the training.
 
-    workers: -1 for one a spare core, at most 16.
+    workers: -1 for one a spare core, at most 16. They start now: beside a process that has grown in training, each page
+    that it goes on writing to would first be copied.
     """
     if workers < 0:
         workers = min(16, max(1, (os.cpu_count() or 1) // batches.world - 1))
     exiting = multiprocessing.RawValue("b", False)
     atexit.register(setattr, exiting, "value", True)
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
@@ -187,6 +188,11 @@ def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int
         pin_memory=pin,
         worker_init_fn=partial(_serve, exiting),
     )
+    if workers:
+        batches.done = len(batches)  # nothing to prepare yet
+        iter(loader)
+        batches.done = 0
+    return loader
 
 
 def evaluation_loader(images: ImageSet, batch_size: int, pin: bool = False) -> DataLoader:

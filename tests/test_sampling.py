@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from itertools import chain
+from multiprocessing import active_children
 from textwrap import dedent
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.sampling import EpochBatches, Sample, TrainingImages, oversample
+from artifact_detection.sampling import EpochBatches, Sample, TrainingImages, oversample, training_loader
 from artifact_detection.transforms import Preprocessing
 from tests.test_data import image_set
+from tests.toys import toy_images
 
 
 @pytest.mark.parametrize("labels", [[0] * 90 + [1] * 10, [0] * 10 + [1] * 90], ids=["few artifacts", "few clean"])
@@ -137,3 +139,14 @@ def test_a_program_that_ends_with_a_loader_under_way_ends():
     """
     ended = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60)
     assert (ended.stdout, ended.returncode) == ("2\n", 0), ended.stderr
+
+
+def test_workers_start_before_there_is_work():
+    images = toy_images()
+    batches = EpochBatches(images.labels, 8, "none", seed=0)
+    before = set(active_children())
+    loader = training_loader(TrainingImages(images, "none", Preprocessing(32)), batches, 2, pin=False)
+    started = set(active_children()) - before
+    labels = [label for _, labels in loader for label in labels.tolist()]
+    assert len(started) == 2 and started == set(active_children()) - before
+    assert labels == [images.labels[sample.row] for sample in batches.samples()]
