@@ -10,16 +10,19 @@ torch         the filter with PyTorch in the hardware's best precision
 openvino-int8, onnx fp32: the filter with these, if they are installed: pip install openvino nncf onnxruntime onnx
 openvino-int8 settled: as the filter does it, PyTorch deciding on images near the threshold
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
-decode        reading and decoding alone, in as many threads as there are cores
+loader        read, hash, decode, resize to the network's size: what must be done before any network, in threads
+decode        reading and decoding alone, in threads
 Rates are medians over the rounds; ratios are medians of the rounds' ratios, so that a busy machine hits both sides.
 CPU times (all threads and processes) hardly depend on what else the machine does.
 The int8 network is quantised on int8.CALIBRATION other images and its margin found on int8.CHECK more, as the filter
-does it; all engines are compared with PyTorch in float32 on the rest: mean |P - P'|, and equal verdicts at the
-checkpoint's threshold. near: images of these that are settled.
+does it; all engines are compared with PyTorch in float32 on further ones, or on those of `--unseen`, which the detector
+was not trained on: mean |P - P'|, and equal verdicts at the checkpoint's threshold. near: images of these that are
+settled.
 """
 
 import argparse
 import copy
+import hashlib
 import importlib.util
 import os
 import random
@@ -73,6 +76,12 @@ class PlainImages(torch.utils.data.Dataset):
         return self.transform(Image.open(self.paths[index]).convert("RGB"))
 
 
+def shuffled(folder: Path) -> list[Path]:
+    """A folder's files, so that no generator is only among the first."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return random.Random(0).sample(files, len(files))
+
+
 def write_pngs(sources: list[Path], folder: Path) -> list[Item]:
     for number, source in enumerate(sources):
         image = cv2.resize(read_image(source), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
@@ -100,9 +109,15 @@ def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
             stages.settle(scorer, near, stores, os.cpu_count())
 
 
-def run_decode(items: list[Item]) -> None:
+def run_threads(act: Callable[[Item], object], items: list[Item]) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        deque(pool.map(lambda item: decode_file(item.file), items), maxlen=0)
+        deque(pool.map(act, items), maxlen=0)
+
+
+def load_item(item: Item, preprocessing: Preprocessing) -> None:
+    image = decode_file(item.file)
+    hashlib.sha256(image.data).digest()
+    evaluation_transform(image.pixels, preprocessing)
 
 
 class NoEngine:
@@ -161,7 +176,7 @@ def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[st
 def agreement(scorer: Scorer, images: list[torch.Tensor], reference: np.ndarray) -> dict[str, float]:
     """With the probabilities of a reference, on images (3, S, S) uint8; what is settled is the exact engine's."""
     found, threshold = scorer.score(images), scorer.checkpoint["threshold"]
-    near = int8.is_near(found, [threshold], scorer.margin) & (scorer.margin > 0)
+    near = int8.is_near(found, [threshold], scorer.margin)
     found[near] = scorer.with_engine(scorer.exact).score(compress(images, near))
     same = (found >= threshold) == (reference >= threshold)
     differences = np.abs(found - reference)
@@ -184,9 +199,9 @@ def table(seconds: pd.DataFrame, agreements: dict[str, dict[str, float]], count:
     """A row a contestant: rate, CPU time an image, ratios of both, and how it agrees with float32."""
     wall, cpu = (seconds.pivot(index="round", columns="contestant", values=kind) for kind in ("wall", "cpu"))
     found = pd.DataFrame({"images_per_s": count / wall.median(), "cpu_ms": 1000 * cpu.median() / count})
-    for other in ("plain", "channels_last", "no network", "decode"):
+    for other in ("plain", "channels_last", "no network", "loader", "decode"):
         found[f"rate / {other}"] = wall.rdiv(wall[other], axis=0).median()
-    for other in ("plain", "channels_last", "no network"):
+    for other in ("plain", "channels_last", "no network", "loader"):
         found[f"{other} cpu / cpu"] = cpu.rdiv(cpu[other], axis=0).median()
     found = found.join(pd.DataFrame(agreements).T)
     return found.loc[seconds["contestant"].unique()].round(4)
@@ -199,21 +214,23 @@ def main() -> None:
     parser.add_argument("--arch", default="vgg19")
     parser.add_argument("--count", type=int, default=64, help="images scored")
     parser.add_argument("--calibration", type=int, default=int8.CALIBRATION + int8.CHECK, help="other images")
-    parser.add_argument("--comparison", type=int, default=400, help="further images, to compare the engines on")
+    parser.add_argument("--unseen", type=Path, help="folder of images, flat, to compare the engines on")
+    parser.add_argument("--comparison", type=int, default=400, help="images to compare the engines on")
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
-    files = sorted(path for path in arguments.images.iterdir() if path.is_file())
-    sources = random.Random(0).sample(files, len(files))  # no generator only among the first
-    scorer = load(arguments)
-    others = sources[arguments.count :][: arguments.calibration + arguments.comparison]
-    images = [evaluation_transform(read_image(source), scorer.preprocessing) for source in others]
-    to_compare = images[arguments.calibration :]
+    sources, scorer = shuffled(arguments.images), load(arguments)
+    spent = arguments.count + arguments.calibration
+    unseen = shuffled(arguments.unseen) if arguments.unseen else sources[spent:]
+    to_calibrate, to_compare = (
+        [evaluation_transform(read_image(source), scorer.preprocessing) for source in some]
+        for some in (sources[arguments.count : spent], unseen[: arguments.comparison])
+    )
     with tempfile.TemporaryDirectory() as name:
         (pngs := (folder := Path(name)) / "png").mkdir()
         items = write_pngs(sources[: arguments.count], pngs)
-        fast = scorers(scorer, images[: arguments.calibration], folder)
+        fast = scorers(scorer, to_calibrate, folder)
         reference = scorer.with_engine(TorchEngine(scorer.model, CPU, torch.float32)).score(to_compare)
         agreements = {name: agreement(one, to_compare, reference) for name, one in fast.items() if to_compare}
         contestants = {
@@ -222,7 +239,8 @@ def main() -> None:
         }
         for name, one in (fast | {NoEngine.name: scorer.with_engine(NoEngine())}).items():
             contestants[name] = partial(run_filter, one, items, folder)
-        contestants["decode"] = partial(run_decode, items)
+        contestants["loader"] = partial(run_threads, partial(load_item, preprocessing=scorer.preprocessing), items)
+        contestants["decode"] = partial(run_threads, lambda item: decode_file(item.file), items)
         found = table(measure(contestants, arguments.rounds), agreements, len(items))
     print(found.to_string())
     if arguments.csv:
