@@ -161,7 +161,7 @@ def choose_engine(
     if crew.leads:
         print(agreement.sentence(rules.edges()), file=sys.stderr)
     if agreement.accepted(rules.edges()):
-        scorer.engine, scorer.margin = int8.Int8Engine(network, crew.threads), agreement.margin
+        scorer.engine, scorer.margin = int8.Int8Engine(network, crew.threads), agreement.margin(rules.edges())
 
 
 def store_key(scorer: Scorer) -> str:

@@ -69,7 +69,7 @@ class TorchEngine:
 class Scorer:
     """A checkpoint, ready to score.
 
-    engine may be replaced by a faster one; margin: how far its logits can be from those of the `exact` one.
+    engine may be replaced by a faster one; margin: how near a threshold, in logits, the `exact` one has to decide.
     """
 
     def __init__(self, model: Detector, checkpoint: dict, model_id: str, engine: Engine, batch: int = BATCH):

@@ -166,7 +166,8 @@ def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[st
         engine = int8.Int8Engine(folder / "int8.xml", os.cpu_count())
         found[engine.name] = scorer.with_engine(engine)
         settled = found[f"{engine.name} settled"] = copy.copy(scorer)
-        settled.engine, settled.margin = engine, int8.compare(scorer, engine, images[:check]).margin
+        settled.engine = engine
+        settled.margin = int8.compare(scorer, engine, images[:check]).margin([scorer.checkpoint["threshold"]])
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
         engine = OnnxEngine(scorer, folder / "network.onnx")
         found[engine.name] = scorer.with_engine(engine)

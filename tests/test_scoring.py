@@ -146,15 +146,23 @@ def test_a_fast_network_must_agree(exact, fast, accepted):
     assert ("network used" in agreement.sentence([0.5, None])) is accepted
 
 
-def test_no_verdict_outside_the_margin_differs():
+def test_hardly_a_verdict_outside_the_margin_differs():
     rng = np.random.default_rng(0)
-    exact = rng.random(1000)
-    fast = special.expit(special.logit(exact) + rng.normal(0, 0.1, 1000))
-    agreement = int8.Agreement(exact.tolist(), fast.tolist())
-    for edge in (0.2, 0.5):
-        settled = np.where(int8.is_near(fast, [edge, None], agreement.margin), exact, fast)
-        assert np.mean((settled >= edge) != (exact >= edge)) <= 0.005 < np.mean((fast >= edge) != (exact >= edge))
-        assert 0.05 < agreement.share_near([edge]) < 0.2
+    exact = rng.normal(-2, 2, 4000)
+    fast = exact + rng.normal(0, 0.1, 4000) * np.where(exact < -4, 4, 1)  # far off where it does not matter
+    exact, fast = special.expit([exact, fast]).round(6)
+    agreement = int8.Agreement(exact[:200].tolist(), fast[:200].tolist())
+    for edges in ([0.2], [0.5, None], [0.1, 0.7]):
+        verdicts = [np.searchsorted([edge for edge in edges if edge], values) for values in (exact, fast)]
+        near = int8.is_near(fast, edges, agreement.margin(edges))
+        differ = verdicts[0] != verdicts[1]
+        assert np.mean(differ & ~near) <= int8.MAX_FLIPPED < np.mean(differ)
+        assert 0.02 < agreement.share_near(edges) < 0.2
+
+
+def test_without_an_edge_no_verdict_is_in_doubt():
+    agreement = int8.Agreement([0.2, 0.5], [0.21, 0.5])
+    assert agreement.margin([None, None]) == 0 and agreement.accepted([None, None])
 
 
 def test_compare_scores_with_both(scorer):
