@@ -23,6 +23,7 @@ CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
 FEW = 4  # images at a time to quantise on: every layer's output is kept
 MOST_PARALLEL = 4  # batches at a time: each takes memory of its own
 MAX_DIFFERENCE = 0.01  # mean difference of the probabilities
+LEAST_COMPARED = 100  # fewer images do not tell how many lie near an edge
 MAX_FLIPPED = 0.002  # expected share of the images whose verdict differs although they are outside the margin
 LEAST = 1e-4  # smaller probabilities are not told apart
 MAX_NEAR = 0.4  # share of the images near an edge: with more, the original network alone is as fast
@@ -44,7 +45,8 @@ class Agreement:
         """The least distance from an edge, in logits, from which on the fast network may decide; None is no edge.
 
         Its verdict on an image can be wrong where it errs by as much as the image is away from an edge. How much it
-        errs is taken from the half of the images nearest to an edge: on extreme ones, far away, it errs more.
+        errs is taken from the half of the images nearest to an edge: on extreme ones, far away, it errs more. With
+        fewer images than LEAST_COMPARED it is at least the largest of these errors.
         """
         distances = _distances(self.fast, edges)
         order = np.argsort(distances)
@@ -53,7 +55,8 @@ class Agreement:
         wrong = np.mean(errors >= distances[:, None], axis=1)  # (N,) how often
         left = np.append(wrong[::-1].cumsum()[::-1], 0.0) / len(wrong)  # if only the k nearest are settled
         settled = int(np.argmax(left <= MAX_FLIPPED))
-        return float(distances[settled - 1]) if settled else 0.0
+        least = errors.max(initial=0.0) if len(wrong) < LEAST_COMPARED else 0.0
+        return float(max(least, distances[settled - 1])) if settled else float(least)
 
     def share_near(self, edges: Sequence[float | None]) -> float:
         """The share of images within the margin of an edge; None is no edge."""

@@ -160,9 +160,14 @@ def test_hardly_a_verdict_outside_the_margin_differs():
         assert 0.02 < agreement.share_near(edges) < 0.2
 
 
+def test_with_few_images_compared_the_margin_is_their_largest_error():
+    exact, fast = special.expit([[0.0, 1.0, 2.0, 3.0], [0.1, 1.2, 2.0, 3.5]])
+    assert int8.Agreement(exact.tolist(), fast.tolist()).margin([0.5]) == pytest.approx(0.2)
+
+
 def test_without_an_edge_no_verdict_is_in_doubt():
     agreement = int8.Agreement([0.2, 0.5], [0.21, 0.5])
-    assert agreement.margin([None, None]) == 0 and agreement.accepted([None, None])
+    assert agreement.share_near([None, None]) == 0 and agreement.accepted([None, None])
 
 
 def test_compare_scores_with_both(scorer):
