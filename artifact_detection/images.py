@@ -1,7 +1,8 @@
 """Bytes -> RGB pixels: the only decoder of the project.
 
-OpenCV decodes the plain PNG, WebP and JPEG files that datasets are made of (faster than Pillow, same pixels, see
-benchmarks/README.md); Pillow reads every header, decodes everything else, and says what is wrong with a broken file.
+imagecodecs decodes the plain PNG files that datasets are made of, OpenCV their WebP and JPEG files (faster than Pillow,
+same pixels, see benchmarks/README.md); Pillow reads every header, decodes everything else, and says what is wrong with
+a broken file.
 """
 
 import io
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from imagecodecs import PngError, png_decode
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -74,7 +76,7 @@ def decode_file(path: str | Path, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     try:
         with _open(path, data) as image:
             _check(path, image, data, max_pixels)
-            decode = _decode_with_opencv if _is_plain(image) else _decode_with_pillow
+            decode = _decode_fast if _is_plain(image) else _decode_with_pillow
             format_, mode = image.format, image.mode
             pixels = decode(image, data)
             return DecodedImage(_upright(pixels, _orientation(image, data)), data, format_, mode)
@@ -138,21 +140,36 @@ def _check(path: str | Path, image: Image.Image, data: bytes, max_pixels: int) -
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """True for what OpenCV reads as Pillow does, in less time and memory: PNG, WebP, and JPEG unless CMYK."""
+    """True for what others read as Pillow does, in less time and memory: PNG, WebP, and JPEG unless CMYK."""
     return image.format in ("PNG", "WEBP") or (image.format == "JPEG" and image.mode in ("L", "RGB"))
 
 
-def _decode_with_opencv(image: Image.Image, data: bytes) -> np.ndarray:
-    """(H, W, 3) uint8. Raises what Pillow has to say about a file that OpenCV refuses or does not check."""
+def _decode_fast(image: Image.Image, data: bytes) -> np.ndarray:
+    """(H, W, 3) uint8. Raises what Pillow has to say about a file that the fast decoders refuse or do not check."""
     if not data.endswith(_ENDS.get(image.format, b"")):  # OpenCV would fill what is missing of a JPEG with grey
         image.load()
         if image.format == "PNG" and _ENDS["PNG"] not in data:  # all pixels may be there, but libpng would complain
             raise OSError("truncated: the end of the file is missing")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = _decode_png(data) if image.format == "PNG" and image.mode in ("RGB", "RGBA") else _decode_with_opencv(data)
     if pixels is None:
         image.load()
         raise OSError("image data is damaged or incomplete")
     return pixels
+
+
+def _decode_png(data: bytes) -> np.ndarray | None:
+    """A PNG in colour, or None. Of 16 bits, which Pillow calls RGB too, OpenCV keeps the upper ones."""
+    try:
+        pixels = png_decode(data)
+    except PngError:
+        return None
+    if pixels.dtype != np.uint8:
+        return _decode_with_opencv(data)
+    return pixels if pixels.shape[2] == 3 else cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
+
+
+def _decode_with_opencv(data: bytes) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def _decode_with_pillow(image: Image.Image, _: bytes) -> np.ndarray:

@@ -23,7 +23,7 @@ from artifact_detection.files import exclusive_lock, remove_leftovers, write_ato
 from artifact_detection.models import load_tensors
 from artifact_detection.processes import ALONE, Crew
 
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless")
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
 
 
 class RunError(Exception):

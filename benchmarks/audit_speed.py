@@ -2,8 +2,9 @@
 
     python benchmarks/audit_speed.py --images FACES --peers PEERS/bin/python --rounds 3
 
-Writes `count` of the images as PNG files of 1024x1024 and times, in turns, round after round, each in a new process:
-decode       OpenCV's decoder alone, on all cores, nothing checked: the bound for anything that looks at pixels
+Writes `count` of the images as PNG files of 1024x1024, with Pillow, as generators do, and times, in turns, round after
+round, each in a new process:
+decode       the decoder alone (imagecodecs), on all cores, nothing checked: the bound for anything that looks at pixels
 audit        python -m artifact_detection.audit without its cache: integrity, hashes, measures, duplicates, checks
 cleanvision  CleanVision's issue checks (its own duplicates included), all cores
 imagededup   imagededup's perceptual hashes and its duplicate search, all cores
@@ -33,7 +34,7 @@ sys.path.insert(0, str(PROJECT))
 
 def run_decode(folder: Path) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(lambda path: by_opencv(path.read_bytes(), path.suffix), sorted(folder.iterdir())):
+        for _ in pool.map(lambda path: by_imagecodecs(path.read_bytes(), path.suffix), sorted(folder.iterdir())):
             pass
 
 
@@ -127,6 +128,7 @@ def measure(python: str, name: str, folder: Path) -> dict[str, float]:
 
 def write_images(sources: list[Path], folder: Path, suffix: str) -> None:
     import cv2
+    from PIL import Image
 
     from artifact_detection.images import read_image
 
@@ -134,7 +136,7 @@ def write_images(sources: list[Path], folder: Path, suffix: str) -> None:
     for number, source in enumerate(sources):
         image = cv2.resize(read_image(source), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
         label = int(number % 10 == 0)  # the checks need two classes
-        cv2.imwrite(str(folder / f"image_{number:05d}_{label}{suffix}"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        Image.fromarray(image).save(folder / f"image_{number:05d}_{label}{suffix}", quality=95)
 
 
 def compare_decoders(pythons: list[str], folders: dict[str, Path]) -> list[str]:

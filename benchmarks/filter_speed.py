@@ -3,7 +3,8 @@
     python benchmarks/filter_speed.py --images FACES --model best.pt --csv benchmarks/results/filter_speed.csv
     python benchmarks/filter_speed.py --images FACES --arch mobilenet_v3_small   # random weights: for speed only
 
-Writes `count` of the images as PNG files of 1024x1024 and times, in turns, round after round:
+Writes `count` of the images as PNG files of 1024x1024, with Pillow, as generators do, and times, in turns, round after
+round:
 plain         what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
 channels_last the same with the network and its input in channels_last, which suits a CPU better
 torch         the filter with PyTorch in the hardware's best precision
@@ -12,6 +13,7 @@ openvino-int8 settled: as the filter does it, PyTorch deciding on images near th
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
 loader        read, hash, decode, resize to the network's size: what must be done before any network, in threads
 decode        reading and decoding alone, in threads
+OpenCV, torchvision, Pillow: the same with the decoders that others' loaders use
 Rates are medians over the rounds; ratios are medians of the rounds' ratios, so that a busy machine hits both sides.
 CPU times (all threads and processes) hardly depend on what else the machine does.
 The int8 network is quantised on int8.CALIBRATION other images and its margin found on int8.CHECK more, as the filter
@@ -56,8 +58,10 @@ from artifact_detection.images import decode_file, read_image
 from artifact_detection.models import build_model, make_checkpoint
 from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor
 from artifact_detection.transforms import Preprocessing, evaluation_transform
+from benchmarks.audit_speed import DECODERS
 
 SIDE = 1024
+OTHERS = ("OpenCV", "torchvision", "Pillow")
 CPU = torch.device("cpu")
 
 
@@ -85,7 +89,7 @@ def shuffled(folder: Path) -> list[Path]:
 def write_pngs(sources: list[Path], folder: Path) -> list[Item]:
     for number, source in enumerate(sources):
         image = cv2.resize(read_image(source), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"{number:05d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        Image.fromarray(image).save(folder / f"{number:05d}.png")
     return Inputs.scan([str(folder)], folder / "none").items
 
 
@@ -120,6 +124,10 @@ def load_item(item: Item, preprocessing: Preprocessing) -> None:
     evaluation_transform(image.pixels, preprocessing)
 
 
+def read_with(decode: Callable[[bytes, str], None], item: Item) -> None:
+    decode(Path(item.file).read_bytes(), ".png")
+
+
 class NoEngine:
     """The logit 0, at once."""
 
@@ -130,19 +138,23 @@ class NoEngine:
 
 
 class OnnxEngine:
-    """ONNX Runtime in float32. (Its static quantisation, QDQ with QInt8 weights, is slower still on a VGG-19.)"""
+    """ONNX Runtime in float32."""
 
     name, parallel = "onnx fp32", os.cpu_count()  # calls at a time, one thread each
 
     def __init__(self, scorer: Scorer, path: Path):
-        import onnxruntime
-
         size = scorer.preprocessing.size
         example = torch.zeros((scorer.batch, 3, size, size), dtype=torch.uint8)
         torch.onnx.export(scorer.model.float(), (example,), path, input_names=["images"], dynamo=False)
+        self.session = self.open(path)
+
+    @staticmethod
+    def open(path: Path):
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, images: torch.Tensor) -> np.ndarray:
         return self.session.run(None, {"images": images.numpy()})[0]
@@ -200,7 +212,7 @@ def table(seconds: pd.DataFrame, agreements: dict[str, dict[str, float]], count:
     """A row a contestant: rate, CPU time an image, ratios of both, and how it agrees with float32."""
     wall, cpu = (seconds.pivot(index="round", columns="contestant", values=kind) for kind in ("wall", "cpu"))
     found = pd.DataFrame({"images_per_s": count / wall.median(), "cpu_ms": 1000 * cpu.median() / count})
-    for other in ("plain", "channels_last", "no network", "loader", "decode"):
+    for other in ("plain", "channels_last", "no network", "loader", "decode", *OTHERS):
         found[f"rate / {other}"] = wall.rdiv(wall[other], axis=0).median()
     for other in ("plain", "channels_last", "no network", "loader"):
         found[f"{other} cpu / cpu"] = cpu.rdiv(cpu[other], axis=0).median()
@@ -242,6 +254,8 @@ def main() -> None:
             contestants[name] = partial(run_filter, one, items, folder)
         contestants["loader"] = partial(run_threads, partial(load_item, preprocessing=scorer.preprocessing), items)
         contestants["decode"] = partial(run_threads, lambda item: decode_file(item.file), items)
+        for name in OTHERS:
+            contestants[name] = partial(run_threads, partial(read_with, DECODERS[name]), items)
         found = table(measure(contestants, arguments.rounds), agreements, len(items))
     print(found.to_string())
     if arguments.csv:

@@ -53,6 +53,7 @@ CASES = [
     *((f"turned{n}.{suffix}", "RGB", oriented(n)) for n in range(1, 9) for suffix in ("jpg", "png")),
     *((f"turned{n}.{suffix}", "RGB", oriented(n)) for n in (3, 6) for suffix in ("webp", "tif")),
     ("transparent.png", "P", {"transparency": 3}),
+    ("transparent colour.png", "RGB", {"transparency": (3, 2, 1)}),
     ("gamma.png", "RGB", {"gamma": 0.45}),
     ("progressive.jpeg", "RGB", {"progressive": True}),
     ("subsampled.jpg", "RGB", {"subsampling": 2, "quality": 60}),
