@@ -31,6 +31,7 @@ from artifact_detection.config import TrainConfig
 from artifact_detection.interruption import stop_on_signal
 from artifact_detection.labels import Prevalence
 from artifact_detection.losses import FocalLoss
+from artifact_detection.memory import keep_freed_memory
 from artifact_detection.processes import Crew, join_crew
 from artifact_detection.runs import RunError, RunFolder
 from artifact_detection.schedules import build_schedule
@@ -140,7 +141,7 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
     device = engine.pick_device(config.device)
     model.to(device)
     if device.type == "cpu":
-        engine.keep_freed_memory()
+        keep_freed_memory()
     if crew.world > 1:
         sharing.share_layers(model)
     if config.compile:

@@ -1,8 +1,6 @@
 """Training and prediction loops: numbers in, numbers out."""
 
 import copy
-import ctypes
-import platform
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -53,14 +51,6 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
 def _cpu_has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def keep_freed_memory() -> None:
-    """With glibc, keep what a training step frees for the next one, which otherwise faults in every page again."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:

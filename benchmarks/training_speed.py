@@ -69,9 +69,10 @@ def make_trainer(precision: str):
 def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
     from artifact_detection import data, engine, sampling
+    from artifact_detection.memory import keep_freed_memory
     from artifact_detection.transforms import Preprocessing
 
-    engine.keep_freed_memory()  # as model_training.py does
+    keep_freed_memory()  # as model_training.py does
     start = time.perf_counter()
     preprocessing = Preprocessing(SIZE)
     images = data.load_images(dataset, "train", preprocessing, dataset.parent / f"cache-{os.getpid()}")

@@ -1,7 +1,3 @@
-import platform
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -101,27 +97,3 @@ def test_validation_row_known_answer():
 @pytest.mark.parametrize("name, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_precision_by_name(name, dtype):
     assert engine.pick_precision(name, torch.device("cpu")) == dtype
-
-
-PAGE_FAULTS = """
-import resource, torch
-from artifact_detection import engine
-
-def page_faults() -> int:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
-        torch.ones(10_000_000)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-before = page_faults()
-engine.keep_freed_memory()
-page_faults()  # memory is asked for
-print(page_faults(), before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_freed_memory_is_used_again_without_page_faults():
-    output = subprocess.check_output([sys.executable, "-c", PAGE_FAULTS], text=True)
-    after, before = map(int, output.split())
-    assert after < before / 100

@@ -14,10 +14,12 @@ from artifact_detection.audit.dataset import Audit, audit_dataset
 from artifact_detection.audit.report import render
 from artifact_detection.files import write_atomic
 from artifact_detection.labels import DEFAULT_PATTERN
+from artifact_detection.memory import keep_freed_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    keep_freed_memory(large=False)
     try:
         audit = audit_dataset(options.folder, options.pattern, options.artifact_label, cache=not options.no_cache)
         if audit.table.empty:

@@ -98,11 +98,9 @@ def _numbers(image: DecodedImage, small: np.ndarray) -> dict[str, bytes]:
 
 
 def encode_thumbnail(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB -> a JPEG file that fits into THUMBNAIL x THUMBNAIL pixels; never enlarged."""
+    """(H, W, 3) uint8 RGB from `_halved` -> a JPEG file that fits into THUMBNAIL x THUMBNAIL pixels; never enlarged."""
     height, width = pixels.shape[:2]
     scale = min(1.0, THUMBNAIL / max(height, width))
-    small = cv2.resize(
-        pixels, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))
     _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()
