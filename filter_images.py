@@ -26,10 +26,11 @@ from artifact_detection.filtering import actions, policy, stages, summary
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.results import Judged, judge_all, write_scores
 from artifact_detection.filtering.store import Store, Stores, database
+from artifact_detection.memory import keep_freed_memory
 from artifact_detection.models import CheckpointError
 from artifact_detection.processes import Crew, join_crew
 from artifact_detection.report import write_report
-from artifact_detection.scoring import BATCH, Scorer, load_predictor
+from artifact_detection.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
 
 WORK = ".work"  # below the output folder: what is known so far
 ITEMS = "items.csv"
@@ -73,7 +74,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     machine.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     machine.add_argument(
-        "--batch", type=int, default=BATCH, metavar="N", help="images at a time (default: %(default)s)"
+        "--batch", type=int, metavar="N", help=f"images at a time (default: {BATCH}; {GPU_BATCH} on a GPU)"
     )
     machine.add_argument(
         "--engine", choices=("auto", "torch", "int8"), default="auto",
@@ -84,6 +85,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("INPUT and --model are needed (or --undo)")
     if not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)):
         parser.error("--max-clean-loss and --max-artifacts-left are shares between 0 and 1")
+    if options.batch is not None and options.batch < 1:
+        parser.error("--batch is at least 1")
     options.out = options.out.resolve()
     return options
 
@@ -251,6 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.undo:
             return undo(options)
+        keep_freed_memory(large=False)
         with join_crew() as crew:
             return run(options, crew)
     except EXPECTED_ERRORS as error:

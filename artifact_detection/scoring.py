@@ -26,7 +26,7 @@ from artifact_detection.images import DecodedImage, ImageError, decode_file
 from artifact_detection.models import Detector, load_checkpoint
 from artifact_detection.transforms import Preprocessing, evaluation_transform
 
-BATCH = 16
+BATCH, GPU_BATCH = 16, 64
 AHEAD = 3  # batches that are decoded in advance
 LARGE = 4_500_000  # pixels: larger images are decoded one at a time, so that memory stays flat
 DIGITS = 6  # of a probability; the arithmetic has no more
@@ -48,13 +48,15 @@ class Engine(Protocol):
 
 
 class TorchEngine:
-    """PyTorch as it comes, channels_last, in the hardware's best precision."""
+    """PyTorch as it comes, channels_last, in the hardware's best precision.
 
-    parallel = 1
+    On CUDA several batches at a time: while one is computed, others are put together and copied.
+    """
 
     def __init__(self, model: Detector, device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype = device, dtype
+        self.dtype, self.parallel = dtype, 4 if device.type == "cuda" else 1
         self.model = model.to(device, memory_format=torch.channels_last).eval()
+        self.device = next(model.parameters()).device  # with its number: "cuda" alone is another one in each thread
         self.name = f"torch-{device.type}-{str(dtype).removeprefix('torch.')}"
 
     @torch.inference_mode()
@@ -107,11 +109,15 @@ class Scorer:
         return self.score(evaluation_transform(image, self.preprocessing) for image in images)
 
 
-def load_predictor(path: str | Path, device: str = "auto", precision: str = "auto", batch: int = BATCH) -> Scorer:
-    """The scorer of a checkpoint. Runs no code from the file; raises CheckpointError for a file it cannot trust."""
+def load_predictor(path: str | Path, device: str = "auto", precision: str = "auto", batch: int | None = None) -> Scorer:
+    """The scorer of a checkpoint. Runs no code from the file; raises CheckpointError for a file it cannot trust.
+
+    batch: images at a time; None is BATCH on a CPU, GPU_BATCH elsewhere.
+    """
     model, checkpoint = load_checkpoint(path)
     chosen = pick_device(device)
     engine = TorchEngine(model, chosen, pick_precision(precision, chosen))
+    batch = batch or (BATCH if chosen.type == "cpu" else GPU_BATCH)
     return Scorer(model, checkpoint, model_id(path, model.arch), engine, batch)
 
 
