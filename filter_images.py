@@ -24,12 +24,12 @@ from artifact_detection import engine, int8
 from artifact_detection.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.filtering import actions, policy, stages, summary
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
-from artifact_detection.filtering.results import Judged, judge_all, write_scores
+from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
 from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.memory import keep_freed_memory
 from artifact_detection.models import CheckpointError
 from artifact_detection.processes import Crew, join_crew
-from artifact_detection.report import write_report
+from artifact_detection.report import REPORT, write_report
 from artifact_detection.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
 
 WORK = ".work"  # below the output folder: what is known so far
@@ -211,9 +211,12 @@ def finish(
         problems = actions.place(judged, options.out, options.action, scorer.model_id)
     facts = summary.summarize(judged, found, rules, scorer, problems)
     summary.write(options.out, facts)
+    print(facts.text())
+    print(f"scores: {options.out / SCORES}")
     if options.gallery:
-        show(options, scorer, rules, judged, facts)
-    print(facts.text(options.out))
+        print(f"review page: {show(options, scorer, rules, judged, facts)}")
+    else:
+        (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
     unusable = facts.bands["error"]
     if unusable == len(judged):
         return 2
@@ -222,10 +225,10 @@ def finish(
 
 def show(
     options: argparse.Namespace, scorer: Scorer, rules: policy.Policy, judged: list[Judged], facts: summary.Summary
-) -> None:
-    """Write the review page."""
+) -> Path:
+    """Write the review page and return its path."""
     with Stores(options.out / WORK, store_key(scorer)) as stores:
-        write_report(
+        return write_report(
             options.out,
             judged,
             stores,

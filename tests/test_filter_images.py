@@ -113,6 +113,16 @@ def test_report_names_every_image_and_touches_none(images, model, tmp_path, caps
         assert row["model"].startswith("mobilenet_v3_small-") and len(row["sha256"]) == 64
     text = capsys.readouterr().out
     assert "22 images" in text and "empty.png" in text and ".txt 1" in text
+    assert f"scores: {out}/scores.csv" in text and text.endswith(f"review page: {out}/report.html\n")
+
+
+def test_without_a_gallery_no_page_of_an_earlier_run_is_left(images, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(images, *THRESHOLDS, model=model, out=out)
+    scores, _ = (out / "scores.csv").read_bytes(), capsys.readouterr()
+    run(images, *THRESHOLDS, "--gallery", "0", model=model, out=out)
+    assert set(snapshot(out)) == {"scores.csv", "summary.json"} and (out / "scores.csv").read_bytes() == scores
+    assert "review page" not in capsys.readouterr().out
 
 
 def test_certified_bands_come_from_the_checkpoint(images, model, tmp_path, capsys):

@@ -48,14 +48,14 @@ class Summary:
             lines.append(f"named more than once, counted once: {self.repeated}")
         return lines
 
-    def text(self, folder: Path) -> str:
-        """For the terminal: with the files that could not be used or placed, and where everything is."""
+    def text(self) -> str:
+        """For the terminal: with the files that could not be used or placed."""
         lines = self.lines() + [f"warning: {one.sentence()}" for one in self.comparisons if one.differs]
         problems = [*self.errors, *self.not_placed]
         lines += [f"  {printable(problem)}" for problem in problems[:LISTED]]
         if len(problems) > LISTED:
             lines.append(f"  and {len(problems) - LISTED} more, in {SUMMARY}")
-        return "\n".join([*lines, f"results: {folder}"])
+        return "\n".join(lines)
 
     def _estimate_lines(self) -> list[str]:
         if self.estimates is None:
