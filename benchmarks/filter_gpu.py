@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from artifact_detection.engine import autocast, pick_device, pick_precision
 from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.images import read_image
+from artifact_detection.memory import keep_freed_memory
 from artifact_detection.models import build_model, make_checkpoint
 from artifact_detection.scoring import BATCH, GPU_BATCH, Scorer, TorchEngine, in_order
 from artifact_detection.transforms import evaluation_transform
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--csv", type=Path, help="where the table goes")
     options = parser.parse_args()
+    keep_freed_memory(large=False)  # as filter_images.py does
     scorer = load(options)
     calls = options.count // scorer.batch
     with tempfile.TemporaryDirectory() as name:

@@ -55,6 +55,7 @@ from artifact_detection.filtering.policy import Policy, manual_bands
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.images import decode_file, read_image
+from artifact_detection.memory import keep_freed_memory
 from artifact_detection.models import build_model, make_checkpoint
 from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor
 from artifact_detection.transforms import Preprocessing, evaluation_transform
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
+    keep_freed_memory(large=False)  # as filter_images.py does
     sources, scorer = shuffled(arguments.images), load(arguments)
     spent = arguments.count + arguments.calibration
     unseen = shuffled(arguments.unseen) if arguments.unseen else sources[spent:]
