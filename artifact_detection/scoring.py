@@ -112,13 +112,17 @@ class Scorer:
 def load_predictor(path: str | Path, device: str = "auto", precision: str = "auto", batch: int | None = None) -> Scorer:
     """The scorer of a checkpoint. Runs no code from the file; raises CheckpointError for a file it cannot trust.
 
-    batch: images at a time; None is BATCH on a CPU, GPU_BATCH elsewhere.
+    batch: images at a time; None is `usual_batch`.
     """
     model, checkpoint = load_checkpoint(path)
     chosen = pick_device(device)
     engine = TorchEngine(model, chosen, pick_precision(precision, chosen))
-    batch = batch or (BATCH if chosen.type == "cpu" else GPU_BATCH)
-    return Scorer(model, checkpoint, model_id(path, model.arch), engine, batch)
+    return Scorer(model, checkpoint, model_id(path, model.arch), engine, batch or usual_batch(chosen))
+
+
+def usual_batch(device: torch.device) -> int:
+    """Images at a time that keep a device busy."""
+    return BATCH if device.type == "cpu" else GPU_BATCH
 
 
 def model_id(path: str | Path, arch: str) -> str:

@@ -22,24 +22,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artifact_detection.engine import autocast, pick_device, pick_precision
+from artifact_detection.engine import autocast, pick_device
 from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.images import read_image
 from artifact_detection.memory import keep_freed_memory
-from artifact_detection.models import build_model, make_checkpoint
-from artifact_detection.scoring import BATCH, GPU_BATCH, Scorer, TorchEngine, in_order
+from artifact_detection.scoring import Scorer, TorchEngine, in_order, usual_batch
 from artifact_detection.transforms import evaluation_transform
-from benchmarks.filter_speed import load_item, measure, run_filter, run_threads, shuffled, write_pngs
+from benchmarks.filter_speed import load_item, measure, random_scorer, run_filter, run_threads, shuffled, write_pngs
 
 DISTINCT = 64  # files
-
-
-def load(options: argparse.Namespace) -> Scorer:
-    torch.manual_seed(0)
-    model, device = build_model(options.arch, "none").eval(), pick_device(options.device)
-    engine = TorchEngine(model, device, pick_precision("auto", device))
-    batch = options.batch or (BATCH if device.type == "cpu" else GPU_BATCH)
-    return Scorer(model, make_checkpoint(model), options.arch, engine, batch)
 
 
 def write_many(sources: list[Path], folder: Path, count: int) -> list[Item]:
@@ -75,7 +66,8 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="where the table goes")
     options = parser.parse_args()
     keep_freed_memory(large=False)  # as filter_images.py does
-    scorer = load(options)
+    device = pick_device(options.device)
+    scorer = random_scorer(options.arch, device, options.batch or usual_batch(device))
     calls = options.count // scorer.batch
     with tempfile.TemporaryDirectory() as name:
         items = write_many(shuffled(options.images), Path(name) / "png", calls * scorer.batch)

@@ -164,10 +164,15 @@ class OnnxEngine:
 def load(arguments: argparse.Namespace) -> Scorer:
     if arguments.model:
         return load_predictor(arguments.model, "cpu", batch=arguments.batch)
+    return random_scorer(arguments.arch, CPU, arguments.batch)
+
+
+def random_scorer(arch: str, device: torch.device, batch: int) -> Scorer:
+    """A network with random weights, in the device's best precision: for speed only."""
     torch.manual_seed(0)
-    model = build_model(arguments.arch, "none").eval()
-    engine = TorchEngine(model, CPU, pick_precision("auto", CPU))
-    return Scorer(model, make_checkpoint(model), arguments.arch, engine, arguments.batch)
+    model = build_model(arch, "none").eval()
+    engine = TorchEngine(model, device, pick_precision("auto", device))
+    return Scorer(model, make_checkpoint(model), arch, engine, batch)
 
 
 def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[str, Scorer]:
