@@ -211,12 +211,12 @@ def finish(
         problems = actions.place(judged, options.out, options.action, scorer.model_id)
     facts = summary.summarize(judged, found, rules, scorer, problems)
     summary.write(options.out, facts)
-    print(facts.text())
-    print(f"scores: {options.out / SCORES}")
+    places = [f"scores: {options.out / SCORES}"]
     if options.gallery:
-        print(f"review page: {show(options, scorer, rules, judged, facts)}")
+        places.append(f"review page: {show(options, scorer, rules, judged, facts)}")
     else:
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
+    print(facts.text(), *places, sep="\n")
     unusable = facts.bands["error"]
     if unusable == len(judged):
         return 2
