@@ -21,16 +21,16 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from artifact_detection import engine, int8
-from artifact_detection.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.filtering import actions, policy, stages, summary
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
 from artifact_detection.filtering.store import Store, Stores, database
-from artifact_detection.memory import keep_freed_memory
 from artifact_detection.models import CheckpointError
-from artifact_detection.processes import Crew, join_crew
 from artifact_detection.report import REPORT, write_report
 from artifact_detection.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
+from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
+from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.processes import Crew, join_crew
 
 WORK = ".work"  # below the output folder: what is known so far
 ITEMS = "items.csv"

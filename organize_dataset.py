@@ -22,7 +22,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from artifact_detection.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, compile_pattern, parse_label
 from artifact_detection.manifest import (
     NAME,
@@ -35,7 +34,8 @@ from artifact_detection.manifest import (
     write_manifest,
 )
 from artifact_detection.organizing import inspect_all, merge, name_destinations, place, scan, settle
-from artifact_detection.transfers import MODES, undo_all
+from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
+from artifact_detection.system.transfers import MODES, undo_all
 
 HERE = Path(__file__).resolve().parent
 NOT_LOST = "No file is lost; the next run goes on from here"

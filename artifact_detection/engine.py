@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from artifact_detection import sharing
-from artifact_detection.processes import ALONE, Crew
+from artifact_detection.system.processes import ALONE, Crew
 
 OPTIMIZERS = {  # fused: one pass over the weights
     "adam": partial(torch.optim.Adam, fused=True),

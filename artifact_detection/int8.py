@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from scipy import special
 
-from artifact_detection.files import write_atomic
 from artifact_detection.scoring import Scorer
+from artifact_detection.system.files import write_atomic
 
 CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
 FEW = 4  # images at a time to quantise on: every layer's output is kept

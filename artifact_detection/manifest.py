@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from artifact_detection.labels import CLASSES
-from artifact_detection.transfers import MODES, Transfer, read_table, write_table
+from artifact_detection.system.transfers import MODES, Transfer, read_table, write_table
 
 NAME = "manifest.csv"
 PLANNED, PLACED, SKIPPED = "planned", "placed", "skipped"

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
-from artifact_detection.files import write_atomic
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
 from artifact_detection.predictions import polarity_question, read_predictions
 from artifact_detection.resampling import WeightedMetrics, bootstrap
+from artifact_detection.system.files import write_atomic
 
 
 @dataclass(frozen=True)

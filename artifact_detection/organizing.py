@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from artifact_detection.files import sha256_file
-from artifact_detection.folders import find_files
 from artifact_detection.images import ImageError, read_image
 from artifact_detection.labels import CLASSES, IMAGE_SUFFIXES
 from artifact_detection.manifest import PLACED, PLANNED, SKIPPED, Row, write_manifest
-from artifact_detection.transfers import CONFLICT, DONE, GONE, PENDING, carry_out_all, in_threads
+from artifact_detection.system.files import sha256_file
+from artifact_detection.system.paths import find_files
+from artifact_detection.system.transfers import CONFLICT, DONE, GONE, PENDING, carry_out_all, in_threads
 
 
 def scan(folder: Path, split: str, label_of: Callable[[str], int | None], mode: str) -> list[Row]:

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
-from artifact_detection.files import write_atomic
 from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 from artifact_detection.metrics import Summary
 from artifact_detection.resampling import WeightedMetrics, equal_mass_bins, stratified_counts
+from artifact_detection.system.files import write_atomic
 from artifact_detection.thresholds import Bands
 
 BLUE, RED, GREY, GREEN = "#2f6fb3", "#c8443c", "#8a8f98", "#3c8d5a"

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from artifact_detection.processes import Crew
+from artifact_detection.system.processes import Crew
 
 
 class _SumOfAll(torch.autograd.Function):

@@ -69,7 +69,7 @@ def make_trainer(precision: str):
 def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
     from artifact_detection import data, engine, sampling
-    from artifact_detection.memory import keep_freed_memory
+    from artifact_detection.system.memory import keep_freed_memory
     from artifact_detection.transforms import Preprocessing
 
     keep_freed_memory()  # as model_training.py does

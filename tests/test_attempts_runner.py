@@ -161,7 +161,7 @@ def test_time_is_up_before_the_next_job(jobs, place, folder, capsys):
 
 
 def test_two_runners_at_once_are_refused(run, tmp_path, capsys):
-    from artifact_detection.files import exclusive_lock
+    from artifact_detection.system.files import exclusive_lock
 
     (tmp_path / "runs").mkdir()
     with exclusive_lock(tmp_path / "runs"):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_detection import files
-from artifact_detection.files import (
+from artifact_detection.system import files
+from artifact_detection.system.files import (
     ChangedBytesError,
     FolderBusyError,
     copy_verified,
@@ -148,7 +148,7 @@ def test_a_second_holder_is_refused_and_the_lock_leaves_no_trace(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_killed_holder_lets_go(tmp_path):
     code = (
-        "import sys, time; from artifact_detection.files import exclusive_lock\n"
+        "import sys, time; from artifact_detection.system.files import exclusive_lock\n"
         "with exclusive_lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
     root = Path(files.__file__).parents[1]

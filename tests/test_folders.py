@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from artifact_detection.folders import find_files
+from artifact_detection.system.paths import find_files
 
 
 def found(folder):

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from artifact_detection.interruption import stop_on_signal
+from artifact_detection.system.interruption import stop_on_signal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

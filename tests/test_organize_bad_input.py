@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import organize_dataset
-from artifact_detection.files import exclusive_lock
-from artifact_detection.transfers import MODES
+from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.transfers import MODES
 from tests.sources import draw, draw_source, manifest, reasons, run, tree
 
 pytestmark = pytest.mark.usefixtures("no_sync")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_detection.transfers import MODES
+from artifact_detection.system.transfers import MODES
 from tests.sources import ROOT, draw, draw_source, manifest, reasons, run, tree
 
 pytestmark = pytest.mark.usefixtures("no_sync")

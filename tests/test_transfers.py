@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from artifact_detection.files import sha256_file
-from artifact_detection.transfers import (
+from artifact_detection.system.files import sha256_file
+from artifact_detection.system.transfers import (
     CONFLICT,
     DONE,
     GONE,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from artifact_detection.files import write_atomic
 from artifact_detection.runs import git_commit
+from artifact_detection.system.files import write_atomic
 
 try:
     import resource

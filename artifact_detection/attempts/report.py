@@ -10,7 +10,7 @@ from artifact_detection.attempts.analysis import ReportError
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, Protocol, plan
 from artifact_detection.attempts.results import Results
-from artifact_detection.files import write_atomic
+from artifact_detection.system.files import write_atomic
 
 BEGIN, END = "<!-- written by python -m artifact_detection.attempts --report -->", "<!-- end of what is written -->"
 SIGNIFICANT = 0.05

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from artifact_detection.attempts.protocols import Job
-from artifact_detection.files import write_atomic
+from artifact_detection.system.files import write_atomic
 
 FALSE_ALARMS = 0.05  # the share of clean images lost at which recall is compared
 KEY = ["protocol", "attempt", "seed"]

@@ -15,8 +15,8 @@ import pandas as pd
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
 from artifact_detection.config import to_toml
-from artifact_detection.files import write_atomic
 from artifact_detection.models import load_tensors
+from artifact_detection.system.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 

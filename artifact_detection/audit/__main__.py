@@ -12,9 +12,9 @@ from pathlib import Path
 from artifact_detection.audit.checks import STOP, Check, run_checks, worst
 from artifact_detection.audit.dataset import Audit, audit_dataset
 from artifact_detection.audit.report import render
-from artifact_detection.files import write_atomic
 from artifact_detection.labels import DEFAULT_PATTERN
-from artifact_detection.memory import keep_freed_memory
+from artifact_detection.system.files import write_atomic
+from artifact_detection.system.memory import keep_freed_memory
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from artifact_detection.files import write_atomic
+from artifact_detection.system.files import write_atomic
 
 THUMBNAIL = 64  # side of the grey thumbnails, pixels
 VERSION = 2  # raise it when a measure or a column changes: older files are then measured again

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from artifact_detection.files import write_atomic
-from artifact_detection.folders import find_files
 from artifact_detection.labels import IMAGE_SUFFIXES
+from artifact_detection.system.files import write_atomic
+from artifact_detection.system.paths import find_files
 
 LISTS = frozenset({".txt", ".lst"})
 TAR = ".tar"

@@ -9,8 +9,8 @@ import numpy as np
 
 from artifact_detection.filtering.store import Record
 from artifact_detection.intervals import CONFIDENCE
+from artifact_detection.system.transfers import read_table
 from artifact_detection.thresholds import KEEP, REJECT, REVIEW, Band, Bands, choose_bands
-from artifact_detection.transfers import read_table
 
 BANDS = (KEEP, REVIEW, REJECT)
 NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"

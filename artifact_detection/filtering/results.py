@@ -8,8 +8,8 @@ from pathlib import Path
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import BANDS, Policy, Verdict, printable_path
 from artifact_detection.filtering.store import Record, Stores
+from artifact_detection.system.transfers import write_table
 from artifact_detection.thresholds import KEEP, REJECT, REVIEW
-from artifact_detection.transfers import write_table
 
 SCORES = "scores.csv"
 NEED = {REVIEW: 0, REJECT: 1, KEEP: 2}

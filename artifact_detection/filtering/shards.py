@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
-from artifact_detection.files import ChangedBytesError, sha256_file, write_atomic
-from artifact_detection.transfers import PENDING, Transfer
+from artifact_detection.system.files import ChangedBytesError, sha256_file, write_atomic
+from artifact_detection.system.transfers import PENDING, Transfer
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from artifact_detection.filtering.reading import opened, prepare
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
 from artifact_detection.images import ImageError
-from artifact_detection.processes import Crew
 from artifact_detection.scoring import Scorer, in_order, prepared_batches
 from artifact_detection.stability import REENCODINGS
+from artifact_detection.system.processes import Crew
 from artifact_detection.transforms import evaluation_transform
 
 HEATMAP = 14  # side of a stored heat map: no network here looks finer

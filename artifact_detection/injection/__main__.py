@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 
 from artifact_detection.faces import Face
-from artifact_detection.files import FolderBusyError, write_atomic
 from artifact_detection.images import ImageError, read_image
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES
 from artifact_detection.injection.dataset import InjectionError, Settings, find_images, write_set
 from artifact_detection.injection.sheet import contact_sheet
 from artifact_detection.labels import Prevalence
 from artifact_detection.portraits import draw_portrait
+from artifact_detection.system.files import FolderBusyError, write_atomic
 
 LISTED = 50  # unusable files named on the terminal
 

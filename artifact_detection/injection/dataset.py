@@ -24,11 +24,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from artifact_detection.audit import duplicate_groups, measure_files
-from artifact_detection.files import exclusive_lock, remove_leftovers, write_atomic
-from artifact_detection.folders import find_files
 from artifact_detection.images import ImageError, read_image
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLEAN, IMAGE_SUFFIXES
+from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
+from artifact_detection.system.paths import find_files
 
 SPLITS = ("train", "test")
 COLUMNS = ["file", "base", "group", "kind", "severity", "x0", "y0", "x1", "y1"]

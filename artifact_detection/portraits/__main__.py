@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from artifact_detection.files import write_atomic
 from artifact_detection.labels import Prevalence
 from artifact_detection.portraits import dataset
+from artifact_detection.system.files import write_atomic
 
 
 def main(arguments: list[str] | None = None) -> int:

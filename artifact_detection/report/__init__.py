@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from artifact_detection.files import write_atomic
 from artifact_detection.filtering.policy import Policy, printable_path
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.shift import Comparison
 from artifact_detection.filtering.store import STAMP, Stores
 from artifact_detection.report.charts import comparison_table
+from artifact_detection.system.files import write_atomic
 
 HERE = Path(__file__).parent
 REPORT = "report.html"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from artifact_detection.files import copy_verified, link, move_verified, sha256_file, sync_folder, write_atomic
+from artifact_detection.system.files import copy_verified, link, move_verified, sha256_file, sync_folder, write_atomic
 
 MODES = ("copy", "move", "link")
 PENDING, DONE, CONFLICT, GONE = "pending", "done", "conflict", "gone"  # what the disk says of a transfer

@@ -1,0 +1,1 @@
+"""Knows no image: files, transfers, paths, tables, threads, processes, interruption, memory."""
