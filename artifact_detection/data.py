@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from artifact_detection.audit import group_ids, near_duplicate_pairs
+from artifact_detection.audit.duplicates import group_ids, near_duplicate_pairs
 from artifact_detection.audit.store import THUMBNAIL
 from artifact_detection.cache import StreamedImages, cached_images
 from artifact_detection.injection import inject_random

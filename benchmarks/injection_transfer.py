@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artifact_detection import data, engine, models, sampling  # noqa: E402
-from artifact_detection.audit import duplicate_groups, measure_files  # noqa: E402
+from artifact_detection.audit.duplicates import duplicate_groups  # noqa: E402
+from artifact_detection.audit.measure import measure_files  # noqa: E402
 from artifact_detection.cache import cached_images  # noqa: E402
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject  # noqa: E402
 from artifact_detection.injection.dataset import find_images  # noqa: E402

@@ -102,7 +102,8 @@ def write_copies(originals: list[Path], folder: Path, change: Callable, every: i
 
 
 def our_pairs(originals: list[Path], copies: list[Path], cache: Path) -> tuple[Pairs, dict[str, int]]:
-    from artifact_detection.audit import duplicate_links, group_ids, measure_files
+    from artifact_detection.audit.duplicates import duplicate_links, group_ids
+    from artifact_detection.audit.measure import measure_files
 
     paths = [*originals, *copies]
     links = duplicate_links(measure_files(paths, cache))

@@ -10,16 +10,6 @@ import pandas as pd
 import pytest
 
 from artifact_detection.audit import __main__ as command
-from artifact_detection.audit import (
-    audit_dataset,
-    check,
-    duplicate_groups,
-    duplicate_links,
-    measure_files,
-    near_duplicate_pairs,
-    run_checks,
-    worst,
-)
 from artifact_detection.audit import measure as measure_module
 from artifact_detection.audit.candidates import (
     BUCKET,
@@ -29,8 +19,10 @@ from artifact_detection.audit.candidates import (
     hash_distances,
     perceptual_hashes,
 )
-from artifact_detection.audit.dataset import cache_path
-from artifact_detection.audit.duplicates import group_ids
+from artifact_detection.audit.checks import check, run_checks, worst
+from artifact_detection.audit.dataset import audit_dataset, cache_path
+from artifact_detection.audit.duplicates import duplicate_groups, duplicate_links, group_ids, near_duplicate_pairs
+from artifact_detection.audit.measure import measure_files
 from artifact_detection.audit.shortcuts import find_shortcut
 from artifact_detection.injection import inject
 from artifact_detection.portraits import draw_portrait
