@@ -28,6 +28,7 @@ from scipy.special import expit
 from artifact_detection import config as configuration
 from artifact_detection import data, engine, label_errors, metrics, models, plots, sampling, sharing, thresholds
 from artifact_detection.config import TrainConfig
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import Prevalence
 from artifact_detection.losses import FocalLoss
 from artifact_detection.runs import RunError, RunFolder
@@ -35,7 +36,6 @@ from artifact_detection.schedules import build_schedule
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.processes import Crew, join_crew
-from artifact_detection.transforms import Preprocessing
 
 HERE = Path(__file__).resolve().parent
 EXPECTED_ERRORS = (

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from artifact_detection.images import ImageError, read_image
-from artifact_detection.transforms import Preprocessing
+from artifact_detection.images.decoding import ImageError, read_image
+from artifact_detection.images.transforms import Preprocessing
 
 FORMAT = 2
 

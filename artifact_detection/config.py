@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from artifact_detection.images.transforms import AUGMENTATIONS, CROPS
 from artifact_detection.injection import SEVERITIES
 from artifact_detection.models import ARCHS, FREEZE
 from artifact_detection.sampling import OVERSAMPLING
 from artifact_detection.schedules import SCHEDULES
 from artifact_detection.thresholds import parse_target
-from artifact_detection.transforms import AUGMENTATIONS, CROPS
 
 CLASS_WEIGHTS = ("none", "balanced")
 

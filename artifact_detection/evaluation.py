@@ -15,13 +15,13 @@ from scipy.special import expit, logit
 
 from artifact_detection import plots
 from artifact_detection.explain import explain
-from artifact_detection.images import read_image
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import resize
 from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
 from artifact_detection.metrics import usable_rows
 from artifact_detection.models import Detector
 from artifact_detection.predictions import read_predictions
 from artifact_detection.scoring import Scorer, load_predictor
-from artifact_detection.transforms import resize
 
 PROJECT = Path(__file__).resolve().parent.parent
 THUMBNAIL = 120  # pixels; the galleries stay small enough to be kept in the notebook

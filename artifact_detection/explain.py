@@ -19,10 +19,10 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from artifact_detection.images.transforms import evaluation_transform
 from artifact_detection.injection import inject
 from artifact_detection.intervals import wilson
 from artifact_detection.models import Detector
-from artifact_detection.transforms import evaluation_transform
 
 METHODS = {
     "layercam": lambda activations, gradients: F.relu(gradients) * activations,

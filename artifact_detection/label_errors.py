@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from artifact_detection import metrics, plots
 from artifact_detection.data import ImageSet
-from artifact_detection.images import read_image
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import resize
 from artifact_detection.labels import ARTIFACT, CLASSES
 from artifact_detection.system.files import write_atomic
-from artifact_detection.transforms import resize
 
 SHOWN = 24
 SIDE = 160  # pixels of an image in the gallery

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from artifact_detection.images import ImageError, read_image
+from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.labels import CLASSES, IMAGE_SUFFIXES
 from artifact_detection.manifest import PLACED, PLANNED, SKIPPED, Row, write_manifest
 from artifact_detection.system.files import sha256_file

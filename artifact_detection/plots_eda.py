@@ -7,11 +7,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from artifact_detection.audit.candidates import hash_distances
 from artifact_detection.audit.checks import LOOK, OK, STOP, Check
 from artifact_detection.audit.dataset import UNLABELLED, Audit
 from artifact_detection.audit.shortcuts import global_features, metadata_features, separations
-from artifact_detection.images import read_image
+from artifact_detection.images.candidates import hash_distances
+from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 from artifact_detection.plots import BLUE, GREY, RED, plot_gallery
 

@@ -13,10 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from artifact_detection.data import DatasetError, ImageSet
-from artifact_detection.faces import Face, find_face
+from artifact_detection.images.faces import Face, find_face
+from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
 from artifact_detection.injection import KINDS, SEVERITIES, inject_random
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.transforms import Preprocessing, augmentation, to_tensor
 
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
 

@@ -22,9 +22,9 @@ import torch
 from scipy.special import expit
 
 from artifact_detection.engine import autocast, pick_device, pick_precision
-from artifact_detection.images import DecodedImage, ImageError, decode_file
+from artifact_detection.images.decoding import DecodedImage, ImageError, decode_file
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.models import Detector, load_checkpoint
-from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 BATCH, GPU_BATCH = 16, 64
 AHEAD = 3  # batches that are decoded in advance

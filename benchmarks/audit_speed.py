@@ -130,7 +130,7 @@ def write_images(sources: list[Path], folder: Path, suffix: str) -> None:
     import cv2
     from PIL import Image
 
-    from artifact_detection.images import read_image
+    from artifact_detection.images.decoding import read_image
 
     folder.mkdir()
     for number, source in enumerate(sources):

@@ -54,11 +54,11 @@ from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.filtering.policy import Policy, manual_bands
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import Store, Stores, database
-from artifact_detection.images import decode_file, read_image
+from artifact_detection.images.decoding import decode_file, read_image
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.models import build_model, make_checkpoint
 from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor
 from artifact_detection.system.memory import keep_freed_memory
-from artifact_detection.transforms import Preprocessing, evaluation_transform
 from benchmarks.audit_speed import DECODERS
 
 SIDE = 1024

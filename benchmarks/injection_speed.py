@@ -24,8 +24,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artifact_detection.faces import find_face  # noqa: E402
-from artifact_detection.images import read_image  # noqa: E402
+from artifact_detection.images.decoding import read_image  # noqa: E402
+from artifact_detection.images.faces import find_face  # noqa: E402
 from artifact_detection.injection import KINDS, SEVERITIES, inject  # noqa: E402
 from artifact_detection.injection.dataset import find_images  # noqa: E402
 from artifact_detection.portraits import draw_portrait  # noqa: E402

@@ -27,16 +27,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artifact_detection import data, engine, models, sampling  # noqa: E402
-from artifact_detection.audit.duplicates import duplicate_groups  # noqa: E402
-from artifact_detection.audit.measure import measure_files  # noqa: E402
 from artifact_detection.cache import cached_images  # noqa: E402
+from artifact_detection.images.duplicates import duplicate_groups  # noqa: E402
+from artifact_detection.images.measure import measure_files  # noqa: E402
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform  # noqa: E402
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject  # noqa: E402
 from artifact_detection.injection.dataset import find_images  # noqa: E402
 from artifact_detection.intervals import logit_interval  # noqa: E402
 from artifact_detection.labels import CLEAN  # noqa: E402
 from artifact_detection.losses import FocalLoss  # noqa: E402
 from artifact_detection.schedules import build_schedule  # noqa: E402
-from artifact_detection.transforms import Preprocessing, evaluation_transform  # noqa: E402
 
 TEST_SHARE = 0.3
 REPLICATES = 1000

@@ -90,7 +90,7 @@ def write_copies(originals: list[Path], folder: Path, change: Callable, every: i
     """Copies as PNG files named after their originals."""
     import cv2
 
-    from artifact_detection.images import read_image
+    from artifact_detection.images.decoding import read_image
 
     folder.mkdir()
     paths = []
@@ -102,8 +102,8 @@ def write_copies(originals: list[Path], folder: Path, change: Callable, every: i
 
 
 def our_pairs(originals: list[Path], copies: list[Path], cache: Path) -> tuple[Pairs, dict[str, int]]:
-    from artifact_detection.audit.duplicates import duplicate_links, group_ids
-    from artifact_detection.audit.measure import measure_files
+    from artifact_detection.images.duplicates import duplicate_links, group_ids
+    from artifact_detection.images.measure import measure_files
 
     paths = [*originals, *copies]
     links = duplicate_links(measure_files(paths, cache))
@@ -219,8 +219,8 @@ def thumbnails(count: int, look_alike: bool) -> np.ndarray:
 
 def search(count: int, look_alike: bool) -> str:
     """A line of the table, apart from its name; in a process of its own, so that the peak is of this search."""
-    from artifact_detection.audit.candidates import find_candidates
-    from artifact_detection.audit.duplicates import group_ids, near_duplicate_pairs
+    from artifact_detection.images.candidates import find_candidates
+    from artifact_detection.images.duplicates import group_ids, near_duplicate_pairs
 
     images = thumbnails(count, look_alike)
     candidates = len(find_candidates(images))

@@ -53,9 +53,9 @@ def make_trainer(precision: str):
     import torch
 
     from artifact_detection import engine
+    from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.losses import FocalLoss
     from artifact_detection.models import build_model
-    from artifact_detection.transforms import Preprocessing
 
     torch.manual_seed(0)
     model = build_model("vgg19", "none", Preprocessing(SIZE))
@@ -69,8 +69,8 @@ def make_trainer(precision: str):
 def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
     from artifact_detection import data, engine, sampling
+    from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.system.memory import keep_freed_memory
-    from artifact_detection.transforms import Preprocessing
 
     keep_freed_memory()  # as model_training.py does
     start = time.perf_counter()
@@ -164,7 +164,7 @@ def write_dataset(sources: list[Path], folder: Path) -> None:
     """dataset/{train,test}/{no_artifacts,artifacts}/, a quarter artifacts, eight images more for test."""
     import cv2
 
-    from artifact_detection.images import read_image
+    from artifact_detection.images.decoding import read_image
     from artifact_detection.labels import CLASSES
 
     for number, source in enumerate(sources):

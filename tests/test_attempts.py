@@ -12,8 +12,8 @@ from artifact_detection import models
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, plan
 from artifact_detection.config import TrainConfig
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.processes import ALONE
-from artifact_detection.transforms import Preprocessing
 from tests.test_engine import toy_images
 
 ATTEMPTS = read_attempts()

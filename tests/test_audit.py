@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from artifact_detection.audit import __main__ as command
-from artifact_detection.audit import measure as measure_module
-from artifact_detection.audit.candidates import (
+from artifact_detection.audit.checks import check, run_checks, worst
+from artifact_detection.audit.dataset import audit_dataset, cache_path
+from artifact_detection.audit.shortcuts import find_shortcut
+from artifact_detection.images import measure as measure_module
+from artifact_detection.images.candidates import (
     BUCKET,
     TABLES,
     VIEW_TABLES,
@@ -19,11 +22,8 @@ from artifact_detection.audit.candidates import (
     hash_distances,
     perceptual_hashes,
 )
-from artifact_detection.audit.checks import check, run_checks, worst
-from artifact_detection.audit.dataset import audit_dataset, cache_path
-from artifact_detection.audit.duplicates import duplicate_groups, duplicate_links, group_ids, near_duplicate_pairs
-from artifact_detection.audit.measure import measure_files
-from artifact_detection.audit.shortcuts import find_shortcut
+from artifact_detection.images.duplicates import duplicate_groups, duplicate_links, group_ids, near_duplicate_pairs
+from artifact_detection.images.measure import measure_files
 from artifact_detection.injection import inject
 from artifact_detection.portraits import draw_portrait
 
@@ -333,7 +333,7 @@ def test_a_folder_that_cannot_be_written_is_audited_without_a_cache(dataset, mon
     def refuse(*_):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("artifact_detection.audit.store.write_atomic", refuse)
+    monkeypatch.setattr("artifact_detection.images.measurements.write_atomic", refuse)
     assert len(audit_dataset(dataset).table) == 24
     assert not cache_path(dataset).exists()
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from artifact_detection.cache import cached_images
-from artifact_detection.transforms import CROPS, Preprocessing
+from artifact_detection.images.transforms import CROPS, Preprocessing
 
 SIZE_16 = Preprocessing(16)
 

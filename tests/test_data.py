@@ -4,8 +4,8 @@ import pytest
 
 from artifact_detection import data
 from artifact_detection.data import DatasetError, ImageSet, split_by_group
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.transforms import Preprocessing
 
 
 def image_set(labels: list[int], size: int = 32) -> ImageSet:

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from artifact_detection import engine, sampling
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.losses import FocalLoss
 from artifact_detection.models import build_model
 from artifact_detection.schedules import constant
-from artifact_detection.transforms import Preprocessing
 from tests.toys import SIZE, toy_images
 
 

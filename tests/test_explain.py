@@ -7,8 +7,8 @@ from torch import nn
 
 from artifact_detection import explain
 from artifact_detection.explain import METHODS, heatmaps, is_hit, pointing_game
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.models import ARCHS, build_model
-from artifact_detection.transforms import Preprocessing
 
 SIZE = 64
 

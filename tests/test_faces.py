@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from artifact_detection.faces import Face, face_from_box, find_face, guess_face
+from artifact_detection.images.faces import Face, face_from_box, find_face, guess_face
 from artifact_detection.portraits import draw_portrait
 
 

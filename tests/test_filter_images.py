@@ -16,10 +16,10 @@ import pytest
 import torch
 
 import filter_images
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.models import build_model, make_checkpoint
 from artifact_detection.scoring import load_predictor
 from artifact_detection.system.files import exclusive_lock
-from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 ROOT = Path(filter_images.__file__).resolve().parent
 THRESHOLDS = ["--threshold", "0.4", "0.6"]

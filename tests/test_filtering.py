@@ -23,9 +23,9 @@ from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shift import compare, holm, scene_groups
 from artifact_detection.filtering.stages import score_batches
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.scoring import Scorer
 from artifact_detection.thresholds import KEEP, REJECT, REVIEW
-from artifact_detection.transforms import Preprocessing
 
 # ---- estimates
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from artifact_detection.images import FORMATS, ImageError, decode_file, read_image
+from artifact_detection.images.decoding import FORMATS, ImageError, decode_file, read_image
 from artifact_detection.labels import IMAGE_SUFFIXES
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -221,7 +221,7 @@ def test_hostile_files_stay_within_500_mb(tmp_path):
     for name, (data, _) in HOSTILE.items():
         (tmp_path / name).write_bytes(data)
     script = (
-        "import resource, sys; from artifact_detection.images import ImageError, read_image\n"
+        "import resource, sys; from artifact_detection.images.decoding import ImageError, read_image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in sys.argv[1:]:\n"
         "    try: read_image(path); sys.exit(f'{path} was read')\n"

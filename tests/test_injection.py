@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from artifact_detection.faces import find_face
+from artifact_detection.images.faces import find_face
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject, inject_random
 from artifact_detection.injection.__main__ import main
 from artifact_detection.injection.dataset import InjectionError, Settings, choose_test, plan
@@ -319,8 +319,8 @@ def test_matrix_figure_shows_every_cell_and_the_false_alarms(portrait):
 def test_matrix_of_a_checkpoint(clean_folder, tmp_path):
     import torch
 
+    from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.models import build_model, make_checkpoint
-    from artifact_detection.transforms import Preprocessing
 
     torch.manual_seed(0)
     model = build_model("mobilenet_v3_small", "none", Preprocessing(32))

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from artifact_detection.faces import find_face
-from artifact_detection.images import read_image
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS
 from artifact_detection.labels import compile_pattern, parse_label
 from artifact_detection.portraits import dataset, draw_portrait

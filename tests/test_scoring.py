@@ -9,10 +9,10 @@ import torch
 from scipy import special
 
 from artifact_detection import int8, scoring
-from artifact_detection.images import ImageError, read_image
+from artifact_detection.images.decoding import ImageError, read_image
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.models import CheckpointError, build_model, make_checkpoint
 from artifact_detection.scoring import AHEAD, Scorer, load_predictor, prepared_batches
-from artifact_detection.transforms import Preprocessing
 
 
 class MeanEngine:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from artifact_detection.faces import Face
-from artifact_detection.transforms import (
+from artifact_detection.images.faces import Face
+from artifact_detection.images.transforms import (
     AUGMENTATIONS,
     Preprocessing,
     augmentation,
@@ -60,7 +60,7 @@ def portrait(monkeypatch):
     image = np.zeros((100, 80, 3), np.uint8)
     image[30:50, 40:60] = (200, 0, 0)
     face = Face((40, 30, 60, 50), (45, 38), (55, 38), (50, 46))
-    monkeypatch.setattr("artifact_detection.transforms.find_face", lambda _: face)
+    monkeypatch.setattr("artifact_detection.images.transforms.find_face", lambda _: face)
     return image
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from artifact_detection.audit.dataset import SPLITS, Audit
-from artifact_detection.audit.measure import MEASURES
 from artifact_detection.audit.shortcuts import Shortcut, find_shortcut, global_features, metadata_features
+from artifact_detection.images.measure import MEASURES
 from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, Prevalence
 

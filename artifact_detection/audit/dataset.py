@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from artifact_detection.audit.duplicates import duplicate_links, group_ids
-from artifact_detection.audit.measure import measure_files
+from artifact_detection.images.duplicates import duplicate_links, group_ids
+from artifact_detection.images.measure import measure_files
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, IMAGE_SUFFIXES, compile_pattern, parse_label
 from artifact_detection.system.paths import find_files
 

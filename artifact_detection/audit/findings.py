@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ks_2samp
 
-from artifact_detection.audit.candidates import hash_distances
 from artifact_detection.audit.dataset import Audit
+from artifact_detection.images.candidates import hash_distances
 from artifact_detection.labels import ARTIFACT, CLEAN
 
 SHUFFLES = 200

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from artifact_detection import plots_eda as plots
 from artifact_detection.audit.checks import Check, contradicting_links, leaked_links, outliers
 from artifact_detection.audit.dataset import Audit
-from artifact_detection.audit.measure import MEASURES
+from artifact_detection.images.measure import MEASURES
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }

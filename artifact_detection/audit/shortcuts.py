@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from artifact_detection.audit.measure import COLOURS, MEASURES
+from artifact_detection.images.measure import COLOURS, MEASURES
 from artifact_detection.labels import CLASSES
 
 FOLDS = 5

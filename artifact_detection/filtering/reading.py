@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import torch
 
-from artifact_detection.audit import measure
 from artifact_detection.filtering.inputs import Item, read_bytes
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record
-from artifact_detection.images import DecodedImage, ImageError
+from artifact_detection.images import measure
+from artifact_detection.images.decoding import DecodedImage, ImageError
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.scoring import decoded
 from artifact_detection.system.files import sha256_file
-from artifact_detection.transforms import Preprocessing, evaluation_transform
 
 THUMBNAIL = 160  # pixels of the longer side
 QUALITY = 75

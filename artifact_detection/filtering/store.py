@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from artifact_detection.audit.measure import COLOURS
 from artifact_detection.filtering.inputs import Item
+from artifact_detection.images.measure import COLOURS
 
 MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
 LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart

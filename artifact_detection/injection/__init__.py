@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import cv2
 import numpy as np
 
-from artifact_detection.faces import Face, find_face
+from artifact_detection.images.faces import Face, find_face
 from artifact_detection.injection import anatomy, generation, occlusion, overlay
 from artifact_detection.injection.scene import Scene
 

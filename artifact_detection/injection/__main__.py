@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artifact_detection.faces import Face
-from artifact_detection.images import ImageError, read_image
+from artifact_detection.images.decoding import ImageError, read_image
+from artifact_detection.images.faces import Face
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES
 from artifact_detection.injection.dataset import InjectionError, Settings, find_images, write_set
 from artifact_detection.injection.sheet import contact_sheet

@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from artifact_detection.audit.duplicates import duplicate_groups
-from artifact_detection.audit.measure import measure_files
-from artifact_detection.images import ImageError, read_image
+from artifact_detection.images.decoding import ImageError, read_image
+from artifact_detection.images.duplicates import duplicate_groups
+from artifact_detection.images.measure import measure_files
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLEAN, IMAGE_SUFFIXES
 from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from artifact_detection.faces import find_face
+from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.intervals import wilson
 

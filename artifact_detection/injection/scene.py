@@ -12,7 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from artifact_detection.faces import Face
+from artifact_detection.images.faces import Face
 
 T = TypeVar("T")
 Point = tuple[float, float]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from artifact_detection.faces import Face
+from artifact_detection.images.faces import Face
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 
 CAPTION = 15  # height of the line above each strip, pixels

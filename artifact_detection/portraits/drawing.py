@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from artifact_detection.faces import Face
+from artifact_detection.images.faces import Face
 from artifact_detection.portraits import features, head
 from artifact_detection.portraits.canvas import Canvas, Light
 from artifact_detection.portraits.clothes import Body

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from artifact_detection.faces import Face
+from artifact_detection.images.faces import Face
 from artifact_detection.portraits.canvas import (
     FLOAT,
     Canvas,

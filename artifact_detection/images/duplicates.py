@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from artifact_detection.audit.candidates import VIEWS, find_candidates
-from artifact_detection.audit.measure import PIXELS
-from artifact_detection.audit.store import THUMBNAIL, Measurements
+from artifact_detection.images.candidates import VIEWS, find_candidates
+from artifact_detection.images.measure import PIXELS
+from artifact_detection.images.measurements import THUMBNAIL, Measurements
 
 MIN_AGREEMENT = 0.4  # share of the texture that must be the same: an edit may cover the rest; others had < 0.31
 MIN_ALIGNED = 0.6  # … after an alignment; pairs of other portraits, real or drawn, had less than 0.44

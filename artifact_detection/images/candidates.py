@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.fft import dct
 
-from artifact_detection.audit.store import THUMBNAIL
+from artifact_detection.images.measurements import THUMBNAIL
 
 MAX_DISTANCE = 32  # bits of 128 in which the hashes of a candidate pair may differ
 MIN_COSINE = 0.7  # between the frequencies themselves: a cheap look before pixels are compared

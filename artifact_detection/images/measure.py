@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from artifact_detection.audit.store import THUMBNAIL, Measurements, Stamp, load, save, stamp
-from artifact_detection.images import DecodedImage, ImageError, decode_file
+from artifact_detection.images.decoding import DecodedImage, ImageError, decode_file
+from artifact_detection.images.measurements import THUMBNAIL, Measurements, Stamp, load, save, stamp
 
 MEASURES = ("brightness", "deviation", "contrast", "sharpness", "saturation", "entropy", "aspect")
 COLOURS = ("red", "green", "blue")

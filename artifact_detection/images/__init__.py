@@ -1,0 +1,1 @@
+"""Bytes -> pixels -> measures: decoding, faces, transforms, re-encoding, duplicates."""
