@@ -20,14 +20,14 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-from artifact_detection import engine, int8
-from artifact_detection.filtering import actions, policy, stages, summary
+from artifact_detection.detector.device import pick_device
+from artifact_detection.detector.models import CheckpointError
+from artifact_detection.detector.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
+from artifact_detection.filtering import actions, int8, policy, stages, summary
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
+from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
 from artifact_detection.filtering.store import Store, Stores, database
-from artifact_detection.models import CheckpointError
-from artifact_detection.report import REPORT, write_report
-from artifact_detection.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.processes import Crew, join_crew
@@ -149,7 +149,7 @@ def choose_engine(
 ) -> None:
     """Give the scorer the int8 network if it is wanted, can be had, and agrees with the original on these images."""
     scorer.batch = min(scorer.batch, len(items))
-    on_cpu = engine.pick_device(options.device).type == "cpu"
+    on_cpu = pick_device(options.device).type == "cpu"
     wanted = options.engine == "int8" or (options.engine == "auto" and len(items) >= WORTH_INT8)
     if not (wanted and on_cpu and int8.available()):
         if options.engine == "int8":

@@ -25,21 +25,36 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from artifact_detection import config as configuration
-from artifact_detection import data, engine, label_errors, metrics, models, plots, sampling, sharing, thresholds
-from artifact_detection.config import TrainConfig
+from artifact_detection import figures
+from artifact_detection.detector import models
+from artifact_detection.detector.device import pick_device, pick_precision
+from artifact_detection.detector.scoring import predict
+from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import Prevalence
-from artifact_detection.losses import FocalLoss
-from artifact_detection.runs import RunError, RunFolder
-from artifact_detection.schedules import build_schedule
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.processes import Crew, join_crew
+from artifact_detection.training import config as configuration
+from artifact_detection.training import data, label_errors, sampling, sharing
+from artifact_detection.training.config import TrainConfig
+from artifact_detection.training.losses import FocalLoss
+from artifact_detection.training.plots import plot_curves
+from artifact_detection.training.runs import RunError, RunFolder
+from artifact_detection.training.schedules import build_schedule
+from artifact_detection.training.trainer import (
+    OPTIMIZERS,
+    Interrupted,
+    Trainer,
+    TrainingError,
+    is_over,
+    measure_rate,
+    validation_row,
+)
 
 HERE = Path(__file__).resolve().parent
 EXPECTED_ERRORS = (
-    configuration.ConfigError, data.DatasetError, engine.TrainingError, models.WeightsError,
+    configuration.ConfigError, data.DatasetError, TrainingError, models.WeightsError,
     models.CheckpointError, RunError, OSError,
 )  # fmt: skip
 EPOCH_LINE = (
@@ -137,8 +152,8 @@ def cross_validate(
         print("\n" + label_errors.write_report(folder, label_errors.join_folds(folders, images, groups), images.root))
 
 
-def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> engine.Trainer:
-    device = engine.pick_device(config.device)
+def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> Trainer:
+    device = pick_device(config.device)
     model.to(device)
     if device.type == "cpu":
         keep_freed_memory()
@@ -153,14 +168,14 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity
     )
     learning = [weight for weight in model.parameters() if weight.requires_grad]
-    return engine.Trainer(
+    return Trainer(
         model,
         sampling.training_loader(samples, batches, config.workers, pin=device.type == "cuda"),
         build_loss(config, batches.clean_share),
-        engine.OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
+        OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
         build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
         seed=config.seed,
-        dtype=engine.pick_precision(config.precision, device),
+        dtype=pick_precision(config.precision, device),
         ema=config.ema,
         clip=config.clip,
         crew=crew,
@@ -175,7 +190,7 @@ def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
     return FocalLoss(gamma, alpha, config.label_smoothing)
 
 
-def start_or_resume(run: RunFolder, trainer: engine.Trainer, config: TrainConfig, resume: bool) -> list[dict]:
+def start_or_resume(run: RunFolder, trainer: Trainer, config: TrainConfig, resume: bool) -> list[dict]:
     """The history so far: empty for a new run, that of last.pt for one that goes on."""
     if not resume:
         run.refuse_if_used()
@@ -187,22 +202,22 @@ def start_or_resume(run: RunFolder, trainer: engine.Trainer, config: TrainConfig
     return last["history"]
 
 
-def fit(run: RunFolder, trainer: engine.Trainer, validation: data.ImageSet, config: TrainConfig, history: list[dict]):
+def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: TrainConfig, history: list[dict]):
     """Train to the end, keeping history.csv, best.pt and, last of all, last.pt up to date after each epoch.
 
     Raises Interrupted on the first Ctrl-C or SIGTERM, after the step in progress is saved.
     """
     with stop_on_signal() as stop:
-        while not engine.is_over(history, config.epochs, config.patience):
+        while not is_over(history, config.epochs, config.patience):
             epoch, start = len(history), time.perf_counter()
             try:
                 loss = trainer.run_epoch(epoch, stop)
-            except engine.Interrupted:
+            except Interrupted:
                 run.save_last(history, trainer.state())
-                raise engine.Interrupted(stop.number) from None
+                raise Interrupted(stop.number) from None
             row = {"epoch": epoch + 1, "lr": trainer.scheduler.get_last_lr()[0], "train_loss": loss}
             logits = score(trainer.scoring_model, validation, config, trainer.crew)
-            row |= engine.validation_row(validation.labels, logits, trainer.loss_function)
+            row |= validation_row(validation.labels, logits, trainer.loss_function)
             is_best = all(row["val_ap"] > earlier["val_ap"] for earlier in history)
             history.append(row | {"seconds": round(time.perf_counter() - start, 1)})
             if is_best:
@@ -215,10 +230,10 @@ def fit(run: RunFolder, trainer: engine.Trainer, validation: data.ImageSet, conf
 
 def score(model: models.Detector, images: data.ImageSet, config: TrainConfig, crew: Crew) -> np.ndarray:
     """Logits, (N,) float32, under the evaluation preset; each process scores its share and gets them all."""
-    device = engine.pick_device(config.device)
+    device = pick_device(config.device)
     shares = [np.arange(rank, len(images), crew.world) for rank in range(crew.world)]
     loader = sampling.evaluation_loader(images.take(shares[crew.rank]), config.batch_size)
-    own = engine.predict(model.to(device), loader, dtype=engine.pick_precision(config.precision, device))
+    own = predict(model.to(device), loader, dtype=pick_precision(config.precision, device))
     logits = np.empty(len(images), np.float32)
     for rows, values in zip(shares, crew.gather(own), strict=True):
         logits[rows] = values
@@ -268,12 +283,12 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     summary = metrics.summarize(work.scored.labels, probabilities, checkpoint["threshold"])
     run.write_predictions(work.scored_as, work.scored, probabilities, checkpoint["threshold"])
     run.write_json("metrics.json", summary.as_dict())
-    plots.save(plots.plot_curves(run.read_history()), run.path / "curves.png")
+    figures.save(plot_curves(run.read_history()), run.path / "curves.png")
     split = work.scored_as.replace("_", "-")
     print(f"\n{split} split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
 
 
-def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: data.ImageSet) -> None:
+def announce(config: TrainConfig, trainer: Trainer, epochs: int, *parts: data.ImageSet) -> None:
     """Say what is about to happen, and on a CPU how long it will take."""
     for name, images in zip(("training", "validation", "to score"), parts, strict=True):
         prevalence = Prevalence.of(images.labels)
@@ -282,7 +297,7 @@ def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: 
     print(f"{config.arch} {how}, {config.image_size} px, {trainer.device.type}, {str(trainer.dtype)[6:]}")
     if trainer.device.type != "cpu" or not epochs:
         return
-    rate = engine.measure_rate(trainer, min(config.batch_size, 8))
+    rate = measure_rate(trainer, min(config.batch_size, 8))
     minutes = epochs * trainer.loader.batch_sampler.total / rate / 60
     print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {epochs} epochs)", flush=True)
     if minutes > 30:
@@ -290,7 +305,7 @@ def announce(config: TrainConfig, trainer: engine.Trainer, epochs: int, *parts: 
 
 
 def facts(
-    fingerprint: str, images: data.ImageSet, training: data.ImageSet, validation: data.ImageSet, trainer: engine.Trainer
+    fingerprint: str, images: data.ImageSet, training: data.ImageSet, validation: data.ImageSet, trainer: Trainer
 ) -> dict:
     """What else the result depends on, for config.toml."""
     return {

@@ -23,18 +23,23 @@ from pathlib import Path
 from tqdm import tqdm
 
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, compile_pattern, parse_label
-from artifact_detection.manifest import (
+from artifact_detection.organizing import (
     NAME,
     PLANNED,
     SKIPPED,
     ManifestError,
     Row,
+    inspect_all,
+    merge,
+    name_destinations,
+    place,
     placed_rows,
-    printable,
+    scan,
+    settle,
     write_manifest,
 )
-from artifact_detection.organizing import inspect_all, merge, name_destinations, place, scan, settle
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
+from artifact_detection.system.paths import printable
 from artifact_detection.system.transfers import MODES, undo_all
 
 HERE = Path(__file__).resolve().parent

@@ -20,9 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artifact_detection import int8
-from artifact_detection.models import Detector, build_model, make_checkpoint
-from artifact_detection.scoring import Engine, Scorer, TorchEngine
+from artifact_detection.detector.models import Detector, build_model, make_checkpoint
+from artifact_detection.detector.scoring import Engine, Scorer, TorchEngine
+from artifact_detection.filtering import int8
 from benchmarks.filter_speed import CPU, OnnxEngine, measure
 
 BATCH = 8

@@ -22,12 +22,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artifact_detection.engine import autocast, pick_device
+from artifact_detection.detector.device import autocast, pick_device
+from artifact_detection.detector.scoring import Scorer, TorchEngine, usual_batch
 from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.images.decoding import read_image
 from artifact_detection.images.transforms import evaluation_transform
-from artifact_detection.scoring import Scorer, TorchEngine, in_order, usual_batch
 from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.threads import in_order
 from benchmarks.filter_speed import load_item, measure, random_scorer, run_filter, run_threads, shuffled, write_pngs
 
 DISTINCT = 64  # files

@@ -23,8 +23,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from artifact_detection.detector.models import build_model, make_checkpoint
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.models import build_model, make_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 DISTINCT = 100  # files; a file system allows some 65,000 names for one

@@ -47,17 +47,16 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artifact_detection import int8
-from artifact_detection.engine import pick_precision
-from artifact_detection.filtering import stages
+from artifact_detection.detector.device import pick_precision
+from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.scoring import BATCH, Scorer, TorchEngine, load_predictor
+from artifact_detection.filtering import int8, stages
 from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.filtering.policy import Policy, manual_bands
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.images.decoding import decode_file, read_image
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
-from artifact_detection.models import build_model, make_checkpoint
-from artifact_detection.scoring import BATCH, Scorer, TorchEngine, load_predictor
 from artifact_detection.system.memory import keep_freed_memory
 from benchmarks.audit_speed import DECODERS
 

@@ -26,8 +26,9 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artifact_detection import data, engine, models, sampling  # noqa: E402
-from artifact_detection.cache import cached_images  # noqa: E402
+from artifact_detection.detector import models  # noqa: E402
+from artifact_detection.detector.device import pick_device, pick_precision  # noqa: E402
+from artifact_detection.detector.scoring import predict  # noqa: E402
 from artifact_detection.images.duplicates import duplicate_groups  # noqa: E402
 from artifact_detection.images.measure import measure_files  # noqa: E402
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform  # noqa: E402
@@ -35,8 +36,11 @@ from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject  # 
 from artifact_detection.injection.dataset import find_images  # noqa: E402
 from artifact_detection.intervals import logit_interval  # noqa: E402
 from artifact_detection.labels import CLEAN  # noqa: E402
-from artifact_detection.losses import FocalLoss  # noqa: E402
-from artifact_detection.schedules import build_schedule  # noqa: E402
+from artifact_detection.training import data, sampling  # noqa: E402
+from artifact_detection.training.cache import cached_images  # noqa: E402
+from artifact_detection.training.losses import FocalLoss  # noqa: E402
+from artifact_detection.training.schedules import build_schedule  # noqa: E402
+from artifact_detection.training.trainer import OPTIMIZERS, Trainer  # noqa: E402
 
 TEST_SHARE = 0.3
 REPLICATES = 1000
@@ -67,15 +71,15 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     samples = sampling.TrainingImages(
         image_set(images), options.augmentation, model.preprocessing, whole=True, kinds=kinds
     )
-    device = engine.pick_device(options.device)
-    trainer = engine.Trainer(
+    device = pick_device(options.device)
+    trainer = Trainer(
         model.to(device),
         sampling.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
         FocalLoss(gamma=0),
-        engine.OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
+        OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
         build_schedule("warmup_cosine", options.epochs * len(batches), len(batches)),
         seed=options.seed,
-        dtype=engine.pick_precision(options.precision, device),
+        dtype=pick_precision(options.precision, device),
     )
     for epoch in range(options.epochs):
         start = time.perf_counter()
@@ -88,8 +92,8 @@ def score(model: models.Detector, images: list[np.ndarray], options: argparse.Na
     """Logits (N,)."""
     tensors = (evaluation_transform(image, model.preprocessing) for image in images)
     batches = (torch.stack(chunk) for chunk in _chunks(tensors, BATCH))
-    device = engine.pick_device(options.device)
-    return engine.predict(model, batches, device=device, dtype=engine.pick_precision(options.precision, device))
+    device = pick_device(options.device)
+    return predict(model, batches, device=device, dtype=pick_precision(options.precision, device))
 
 
 def _chunks(items, size: int):

@@ -52,25 +52,27 @@ def make_trainer(precision: str):
     """A Trainer of VGG-19 after one step, without a loader."""
     import torch
 
-    from artifact_detection import engine
+    from artifact_detection.detector.device import pick_precision
+    from artifact_detection.detector.models import build_model
     from artifact_detection.images.transforms import Preprocessing
-    from artifact_detection.losses import FocalLoss
-    from artifact_detection.models import build_model
+    from artifact_detection.training.losses import FocalLoss
+    from artifact_detection.training.trainer import OPTIMIZERS, Trainer
 
     torch.manual_seed(0)
     model = build_model("vgg19", "none", Preprocessing(SIZE))
-    optimizer = engine.OPTIMIZERS["adam"](model.parameters(), lr=5e-5)
-    dtype = engine.pick_precision(precision, torch.device("cpu"))
-    trainer = engine.Trainer(model, None, FocalLoss(2.0, 0.5), optimizer, lambda step: 1.0, seed=0, dtype=dtype)
+    optimizer = OPTIMIZERS["adam"](model.parameters(), lr=5e-5)
+    dtype = pick_precision(precision, torch.device("cpu"))
+    trainer = Trainer(model, None, FocalLoss(2.0, 0.5), optimizer, lambda step: 1.0, seed=0, dtype=dtype)
     trainer.step(torch.randint(256, (BATCH, 3, SIZE, SIZE), dtype=torch.uint8), torch.ones(BATCH))
     return trainer
 
 
 def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
-    from artifact_detection import data, engine, sampling
+    from artifact_detection.detector.scoring import predict
     from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.system.memory import keep_freed_memory
+    from artifact_detection.training import data, sampling
 
     keep_freed_memory()  # as model_training.py does
     start = time.perf_counter()
@@ -90,7 +92,7 @@ def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     pixels = [images for images, _ in batches]
     for epoch in range(1, rounds + 1):
         clock("bare", lambda: [trainer.step(*batch) for batch in batches])
-        clock("forward", lambda: engine.predict(trainer.model, pixels, dtype=trainer.dtype))
+        clock("forward", lambda: predict(trainer.model, pixels, dtype=trainer.dtype))
         clock("epoch", lambda number=epoch: trainer.run_epoch(number))
     trainer.loader = None
     print_memory()

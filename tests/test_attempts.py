@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import model_training
-from artifact_detection import models
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, plan
-from artifact_detection.config import TrainConfig
+from artifact_detection.detector import models
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.processes import ALONE
+from artifact_detection.training.config import TrainConfig
 from tests.test_engine import toy_images
 
 ATTEMPTS = read_attempts()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artifact_detection.cache import cached_images
 from artifact_detection.images.transforms import CROPS, Preprocessing
+from artifact_detection.training.cache import cached_images
 
 SIZE_16 = Preprocessing(16)
 
@@ -27,7 +27,7 @@ def test_holds_the_resized_images_in_order(paths, tmp_path):
 
 def test_is_read_again_only_after_a_change(paths, tmp_path, monkeypatch):
     first = cached_images(paths, SIZE_16, tmp_path / "cache").images.copy()
-    monkeypatch.setattr("artifact_detection.cache.read_image", None)  # decoding would fail now
+    monkeypatch.setattr("artifact_detection.training.cache.read_image", None)  # decoding would fail now
     assert np.array_equal(cached_images(paths, SIZE_16, tmp_path / "cache").images, first)
     monkeypatch.undo()
     Image.new("RGB", (20, 30), (99, 99, 99)).save(paths[1])
@@ -67,7 +67,7 @@ def test_half_built_entry_is_never_used(paths, tmp_path, monkeypatch):
     def stop(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("artifact_detection.cache.read_image", stop)
+    monkeypatch.setattr("artifact_detection.training.cache.read_image", stop)
     with pytest.raises(KeyboardInterrupt):
         cached_images(paths, SIZE_16, tmp_path / "cache")
     monkeypatch.undo()

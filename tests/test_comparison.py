@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from artifact_detection.comparison import compare, holm, match, mcnemar, subgroups, tertiles
+from artifact_detection.evaluation.comparison import compare, holm, match, mcnemar, subgroups, tertiles
 
 
 def predictions(probabilities, labels) -> pd.DataFrame:

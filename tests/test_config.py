@@ -3,7 +3,8 @@ import tomllib
 
 import pytest
 
-from artifact_detection.config import ConfigError, TrainConfig, add_flags, given_flags, merge, to_toml
+from artifact_detection.system.tables import to_toml
+from artifact_detection.training.config import ConfigError, TrainConfig, add_flags, given_flags, merge
 
 
 def config_from(tmp_path, toml: str = "", flags: str = "") -> TrainConfig:

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from artifact_detection import data
-from artifact_detection.data import DatasetError, ImageSet, split_by_group
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.training import data
+from artifact_detection.training.data import DatasetError, ImageSet, split_by_group
 
 
 def image_set(labels: list[int], size: int = 32) -> ImageSet:

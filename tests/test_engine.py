@@ -3,15 +3,18 @@ import pytest
 import torch
 from torch import nn
 
-from artifact_detection import engine, sampling
+from artifact_detection.detector.device import pick_precision
+from artifact_detection.detector.models import build_model
+from artifact_detection.detector.scoring import predict
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.losses import FocalLoss
-from artifact_detection.models import build_model
-from artifact_detection.schedules import constant
+from artifact_detection.training import sampling
+from artifact_detection.training.losses import FocalLoss
+from artifact_detection.training.schedules import constant
+from artifact_detection.training.trainer import Trainer, TrainingError, validation_row
 from tests.toys import SIZE, toy_images
 
 
-def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int = 0, **options) -> engine.Trainer:
+def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int = 0, **options) -> Trainer:
     torch.manual_seed(seed)
     images, preprocessing = toy_images(), Preprocessing(SIZE)
     model = build_model("resnet18", "none", preprocessing)
@@ -21,10 +24,10 @@ def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int 
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     settings = {"seed": seed, "dtype": torch.float32, "ema": ema} | options
-    return engine.Trainer(model, loader, FocalLoss(), optimizer, constant(), **settings)
+    return Trainer(model, loader, FocalLoss(), optimizer, constant(), **settings)
 
 
-def weights(trainer: engine.Trainer) -> torch.Tensor:
+def weights(trainer: Trainer) -> torch.Tensor:
     return torch.cat([value.flatten().double() for value in trainer.scoring_model.state_dict().values()])
 
 
@@ -34,7 +37,7 @@ def test_toy_set_is_learned():
         trainer.run_epoch(epoch)
     images = toy_images()
     loader = sampling.evaluation_loader(images, 7)
-    logits = engine.predict(trainer.scoring_model, loader)
+    logits = predict(trainer.scoring_model, loader)
     assert ((logits > 0) == images.labels).all()
 
 
@@ -60,7 +63,7 @@ def test_restored_state_goes_on_bit_for_bit(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_training():
-    with pytest.raises(engine.TrainingError, match="lower --lr"):
+    with pytest.raises(TrainingError, match="lower --lr"):
         for epoch in range(5):
             toy_trainer(lr=1e30).run_epoch(epoch)
 
@@ -83,12 +86,12 @@ def test_predict_drops_nothing_keeps_the_order_and_uses_evaluation_mode():
             return images.float().mean(dim=(1, 2, 3))
 
     images = torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
-    assert engine.predict(Mean().train(), images.split(4)).tolist() == list(range(10))
-    assert engine.predict(Mean(), []).shape == (0,)
+    assert predict(Mean().train(), images.split(4)).tolist() == list(range(10))
+    assert predict(Mean(), []).shape == (0,)
 
 
 def test_validation_row_known_answer():
-    row = engine.validation_row(np.array([1, 0, 1, 0]), np.float32([3, 1, -1, -2]), FocalLoss(0))
+    row = validation_row(np.array([1, 0, 1, 0]), np.float32([3, 1, -1, -2]), FocalLoss(0))
     assert row == pytest.approx(
         {"val_loss": 0.7006, "val_ap": 5 / 6, "val_roc_auc": 0.75, "val_recall": 0.5, "val_precision": 0.5}, abs=1e-3
     )
@@ -96,4 +99,4 @@ def test_validation_row_known_answer():
 
 @pytest.mark.parametrize("name, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_precision_by_name(name, dtype):
-    assert engine.pick_precision(name, torch.device("cpu")) == dtype
+    assert pick_precision(name, torch.device("cpu")) == dtype

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from artifact_detection import evaluation, findings
-from artifact_detection.evaluation import Evaluation, EvaluationError, open_evaluation
-from artifact_detection.metrics import summarize
-from artifact_detection.thresholds import choose_bands
+from artifact_detection.evaluation import findings, loading
+from artifact_detection.evaluation.bands import choose_bands
+from artifact_detection.evaluation.loading import Evaluation, EvaluationError, open_evaluation
+from artifact_detection.evaluation.metrics import summarize
 
 
 def table(labels, probabilities, predictions=None) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def test_images_are_found_or_not_used_at_all(tmp_path, names, found):
 def test_calibration_can_be_taken_off_again():
     logits = np.array([-4.0, 0.0, 2.5])
     after = 1 / (1 + np.exp(-(logits - 1.2) / 1.7))
-    assert evaluation.uncalibrated(after, 1.7, -1.2) == pytest.approx(1 / (1 + np.exp(-logits)))
+    assert loading.uncalibrated(after, 1.7, -1.2) == pytest.approx(1 / (1 + np.exp(-logits)))
 
 
 def test_newest_run_first(tmp_path):
@@ -74,7 +74,7 @@ def test_newest_run_first(tmp_path):
         if name != "unfinished":
             (tmp_path / name / "test_predictions.csv").touch()
             os.utime(tmp_path / name / "test_predictions.csv", (100 - age, 100 - age))
-    assert [path.name for path in evaluation.finished_runs(tmp_path)] == ["new", "old"]
+    assert [path.name for path in loading.finished_runs(tmp_path)] == ["new", "old"]
 
 
 def test_rows_without_label_are_counted(tmp_path):
@@ -88,7 +88,7 @@ def test_rows_without_label_are_counted(tmp_path):
 def test_nothing_to_evaluate(tmp_path, monkeypatch):
     with pytest.raises(EvaluationError, match="no finished run"):
         open_evaluation({"RUN_DIR": str(tmp_path)})
-    monkeypatch.setattr(evaluation, "finished_runs", list)
+    monkeypatch.setattr(loading, "finished_runs", list)
     with pytest.raises(EvaluationError, match="no finished run"):
         open_evaluation({})
 

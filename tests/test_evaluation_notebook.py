@@ -10,13 +10,13 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from artifact_detection.data import load_images
+from artifact_detection.detector.models import build_model, make_checkpoint
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.injection import inject
 from artifact_detection.labels import CLASSES
-from artifact_detection.models import build_model, make_checkpoint
 from artifact_detection.portraits import draw_portrait
-from artifact_detection.runs import RunFolder
+from artifact_detection.training.data import load_images
+from artifact_detection.training.runs import RunFolder
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOK = PROJECT / "model_evaluation.ipynb"

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from artifact_detection import explain
-from artifact_detection.explain import METHODS, heatmaps, is_hit, pointing_game
+from artifact_detection.detector.heatmaps import METHODS, _forward, explain, heatmaps
+from artifact_detection.detector.models import ARCHS, build_model
+from artifact_detection.evaluation import pointing
+from artifact_detection.evaluation.pointing import is_hit, pointing_game
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.models import ARCHS, build_model
 
 SIZE = 64
 
@@ -78,7 +79,7 @@ def test_every_family_has_heat_maps(arch):
 )
 def test_the_deepest_map_that_is_fine_enough_is_explained(arch, size, cells):
     model = build_model(arch, "none", Preprocessing(size)).eval()
-    activations, _ = explain._forward(model, torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    activations, _ = _forward(model, torch.zeros(1, 3, size, size, dtype=torch.uint8))
     assert activations.shape[-2:] == (cells, cells)
 
 
@@ -107,7 +108,7 @@ def test_heat_is_where_the_evidence_is(method):
 def test_hirescam_sums_to_the_logit_of_a_linear_head():
     """Draelos and Carin, arXiv 2011.08891: with a linear head the contributions add up to the logit."""
     model, images = RedDetector(), as_batch(red_square(0, 0, 20))
-    activations, logits = explain._forward(model, images)
+    activations, logits = _forward(model, images)
     gradients = torch.autograd.grad(logits.sum(), activations)[0]
     assert (gradients * activations).sum().item() == pytest.approx(logits.item())
 
@@ -115,9 +116,9 @@ def test_hirescam_sums_to_the_logit_of_a_linear_head():
 def test_explain_takes_images_of_any_size_in_batches(monkeypatch):
     monkeypatch.setattr(explain, "BATCH", 2)
     images = [np.kron(red_square(8, 40), np.ones((k, k, 1), np.uint8)) for k in (1, 2, 3)]
-    maps = explain.explain(RedDetector(), images)
+    maps = explain(RedDetector(), images)
     np.testing.assert_allclose(maps, maps[:1].repeat(3, 0), atol=1e-6)
-    assert explain.explain(RedDetector(), []).shape == (0, SIZE, SIZE)
+    assert explain(RedDetector(), []).shape == (0, SIZE, SIZE)
 
 
 def test_unknown_method():
@@ -162,7 +163,7 @@ def test_pointing_game(monkeypatch):
         mask[place, place] = True
         return result, mask
 
-    monkeypatch.setattr(explain, "inject", paint)
+    monkeypatch.setattr(pointing, "inject", paint)
     table = pointing_game(RedDetector(), [np.zeros((SIZE, SIZE, 3), np.uint8)] * 3, ["corner", "centre"])
     assert table.index.tolist() == ["corner", "centre", "all"]
     assert table["value"].tolist() == [1, 0, 0.5]

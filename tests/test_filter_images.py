@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import filter_images
+from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.scoring import load_predictor
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
-from artifact_detection.models import build_model, make_checkpoint
-from artifact_detection.scoring import load_predictor
 from artifact_detection.system.files import exclusive_lock
 
 ROOT = Path(filter_images.__file__).resolve().parent

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from artifact_detection.detector.scoring import Scorer
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.estimates import NoEstimateError, estimate
-from artifact_detection.filtering.inputs import Inputs, Item, harmless, in_earlier_order, read_items, write_items
+from artifact_detection.filtering.inputs import Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.policy import (
     Policy,
     PolicyError,
@@ -24,8 +26,7 @@ from artifact_detection.filtering.shift import compare, holm, scene_groups
 from artifact_detection.filtering.stages import score_batches
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.scoring import Scorer
-from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+from artifact_detection.system.paths import harmless
 
 # ---- estimates
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from artifact_detection.evaluation.recall_matrix import plot_recall_matrix, recall_matrix
 from artifact_detection.images.faces import find_face
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject, inject_random
 from artifact_detection.injection.__main__ import main
 from artifact_detection.injection.dataset import InjectionError, Settings, choose_test, plan
-from artifact_detection.injection.matrix import plot_recall_matrix, recall_matrix
 from artifact_detection.labels import compile_pattern, parse_label
 from artifact_detection.portraits import draw_portrait
 
@@ -319,8 +319,8 @@ def test_matrix_figure_shows_every_cell_and_the_false_alarms(portrait):
 def test_matrix_of_a_checkpoint(clean_folder, tmp_path):
     import torch
 
+    from artifact_detection.detector.models import build_model, make_checkpoint
     from artifact_detection.images.transforms import Preprocessing
-    from artifact_detection.models import build_model, make_checkpoint
 
     torch.manual_seed(0)
     model = build_model("mobilenet_v3_small", "none", Preprocessing(32))

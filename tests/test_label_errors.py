@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from artifact_detection.label_errors import rank_labels
+from artifact_detection.training.label_errors import rank_labels
 
 
 def test_contradicted_labels_come_first_and_right_ones_not_at_all():

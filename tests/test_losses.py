@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
-from artifact_detection.losses import FocalLoss
+from artifact_detection.training.losses import FocalLoss
 
 LOGITS = torch.tensor([-8.0, -1.0, -0.1, 0.0, 0.3, 2.0, 9.0, -3.0])
 TARGETS = torch.tensor([0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])

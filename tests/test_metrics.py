@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from artifact_detection import metrics
+from artifact_detection.evaluation import metrics
+from artifact_detection.evaluation.metrics import summarize
+from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap, equal_mass_bins, stratified_counts
 from artifact_detection.intervals import clopper_pearson, logit_interval, wilson
-from artifact_detection.metrics import summarize
-from artifact_detection.resampling import WeightedMetrics, bootstrap, equal_mass_bins, stratified_counts
 
 
 def expand(tp: int, fp: int, fn: int, tn: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +130,7 @@ def test_resamples_keep_the_classes_and_are_reproducible(monkeypatch):
     assert (draws[:, targets == 1].sum(axis=1) == 5).all()
     assert (draws[:, targets == 0].sum(axis=1) == 20).all()
     assert (draws == np.concatenate(list(stratified_counts(targets, 50, seed=3)))).all()
-    monkeypatch.setattr("artifact_detection.resampling.CELLS_PER_CHUNK", 25 * 7)
+    monkeypatch.setattr("artifact_detection.evaluation.resampling.CELLS_PER_CHUNK", 25 * 7)
     assert [len(block) for block in stratified_counts(targets, 50, seed=3)] == [7] * 7 + [1]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from artifact_detection.config import TrainConfig
-from artifact_detection.models import Detector, load_checkpoint
-from artifact_detection.runs import RunFolder
+from artifact_detection.detector.models import Detector, load_checkpoint
+from artifact_detection.training.config import TrainConfig
+from artifact_detection.training.runs import RunFolder
 from model_training import main
 
 ROOT = Path(__file__).parents[1]

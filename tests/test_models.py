@@ -6,9 +6,15 @@ import pytest
 import torch
 import torchvision
 
-from artifact_detection import models
+from artifact_detection.detector import models
+from artifact_detection.detector.models import (
+    CheckpointError,
+    WeightsError,
+    build_model,
+    load_checkpoint,
+    make_checkpoint,
+)
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.models import CheckpointError, WeightsError, build_model, load_checkpoint, make_checkpoint
 
 IMAGES = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

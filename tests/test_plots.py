@@ -9,10 +9,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from artifact_detection import plots
+from artifact_detection import figures
+from artifact_detection.evaluation import plots
+from artifact_detection.evaluation.bands import choose_bands
+from artifact_detection.evaluation.metrics import summarize
+from artifact_detection.evaluation.thresholds import threshold_table
 from artifact_detection.intervals import wilson
-from artifact_detection.metrics import summarize
-from artifact_detection.thresholds import choose_bands, threshold_table
+from artifact_detection.training.plots import plot_curves
 
 RNG = np.random.default_rng(0)
 TARGETS = np.repeat([1, 0], [60, 240])
@@ -43,7 +46,7 @@ def texts(figure: Figure) -> str:
 @pytest.mark.parametrize(
     "draw",
     [
-        pytest.param(lambda: plots.plot_curves(HISTORY), id="curves"),
+        pytest.param(lambda: plot_curves(HISTORY), id="curves"),
         pytest.param(lambda: plots.plot_confusion(summarize(TARGETS, PROBABILITIES)), id="confusion"),
         pytest.param(lambda: plots.plot_roc_pr(TARGETS, PROBABILITIES, 0.5, replicates=20), id="ROC and PR"),
         pytest.param(lambda: plots.plot_calibration(TARGETS, {"raw": PROBABILITIES}), id="calibration"),
@@ -52,14 +55,14 @@ def texts(figure: Figure) -> str:
             lambda: plots.plot_thresholds(threshold_table(TARGETS, PROBABILITIES, [0.1, 0.5, 0.9]), 0.5),
             id="thresholds",
         ),
-        pytest.param(lambda: plots.plot_gallery(IMAGES, list("abcde"), columns=3), id="gallery"),
+        pytest.param(lambda: figures.plot_gallery(IMAGES, list("abcde"), columns=3), id="gallery"),
         pytest.param(lambda: plots.plot_shares(SHARES, "share", marks=pd.Series([0.1, 0.9])), id="shares"),
     ],
 )
 def test_every_figure_draws_and_is_saved_whole(draw, tmp_path):
     figure = draw()
     assert isinstance(figure, Figure)
-    plots.save(figure, tmp_path / "figure.png", dpi=50)
+    figures.save(figure, tmp_path / "figure.png", dpi=50)
     assert min(Image.open(tmp_path / "figure.png").size) > 50
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
@@ -70,11 +73,11 @@ def test_no_figure_is_registered_or_shown():
 
 
 def test_curves_name_the_best_epoch():
-    assert "best AP 0.800, epoch 2" in texts(plots.plot_curves(HISTORY))
+    assert "best AP 0.800, epoch 2" in texts(plot_curves(HISTORY))
 
 
 def test_curves_of_a_run_whose_validation_has_one_class():
-    assert "best" not in texts(plots.plot_curves(HISTORY.assign(val_ap=np.nan)))
+    assert "best" not in texts(plot_curves(HISTORY.assign(val_ap=np.nan)))
 
 
 def test_confusion_shows_counts_rates_and_intervals():
@@ -110,7 +113,7 @@ def test_scores_show_the_bands():
 
 
 def test_gallery_lays_heat_maps_over_copies():
-    figure = plots.plot_gallery(IMAGES, list("abcde"), [np.eye(4)] * 5, columns=3)
+    figure = figures.plot_gallery(IMAGES, list("abcde"), [np.eye(4)] * 5, columns=3)
     assert len(figure.axes) == 4 * 3
     assert [len(axis.images) for axis in figure.axes] == [1] * 3 + [2] * 3 + [1, 1, 0] + [2, 2, 0]
     image, heatmap = figure.axes[3].images
@@ -118,4 +121,4 @@ def test_gallery_lays_heat_maps_over_copies():
 
 
 def test_gallery_of_nothing():
-    assert isinstance(plots.plot_gallery([], []), Figure)
+    assert isinstance(figures.plot_gallery([], []), Figure)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from artifact_detection.metrics import summarize_table
-from artifact_detection.predictions import polarity_question, read_predictions
+from artifact_detection.evaluation.metrics import summarize_table
+from artifact_detection.evaluation.predictions import polarity_question, read_predictions
 
 TARGETS = np.repeat([1, 0, 1, 0], [15, 3, 5, 177])  # the published table 15/3/5/177
 PREDICTIONS = np.repeat([1, 0], [18, 182])

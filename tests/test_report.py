@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy, manual_bands
+from artifact_detection.filtering.report import choose_shown, write_report
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.shift import compare
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
-from artifact_detection.report import choose_shown, write_report
-from artifact_detection.thresholds import KEEP, REJECT, REVIEW
 
 HOSTILE = '<img src=x onerror="document.title=1">.png'
 CLOSING = "</script><script>document.title=1</script>.png"

@@ -10,7 +10,7 @@ import torch
 
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.sampling import EpochBatches, Sample, TrainingImages, oversample, training_loader
+from artifact_detection.training.sampling import EpochBatches, Sample, TrainingImages, oversample, training_loader
 from tests.test_data import image_set
 from tests.toys import toy_images
 

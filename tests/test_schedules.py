@@ -1,6 +1,6 @@
 import pytest
 
-from artifact_detection.schedules import build_schedule, staircase, warmup_cosine
+from artifact_detection.training.schedules import build_schedule, staircase, warmup_cosine
 
 
 def test_warmup_cosine_known_answers():

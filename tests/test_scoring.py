@@ -8,11 +8,13 @@ import pytest
 import torch
 from scipy import special
 
-from artifact_detection import int8, scoring
+from artifact_detection.detector import scoring
+from artifact_detection.detector.models import CheckpointError, build_model, make_checkpoint
+from artifact_detection.detector.scoring import Scorer, load_predictor
+from artifact_detection.filtering import int8
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.models import CheckpointError, build_model, make_checkpoint
-from artifact_detection.scoring import AHEAD, Scorer, load_predictor, prepared_batches
+from artifact_detection.system.threads import AHEAD, prepared_batches
 
 
 class MeanEngine:

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from artifact_detection.stability import REENCODINGS, flip_table, flips, rescore
+from artifact_detection.evaluation.stability import flip_table, flips, rescore
+from artifact_detection.images.reencoding import REENCODINGS
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 

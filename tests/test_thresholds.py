@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from artifact_detection.thresholds import (
-    Bands,
+from artifact_detection.evaluation.bands import Bands, choose_bands
+from artifact_detection.evaluation.thresholds import (
     ThresholdError,
-    choose_bands,
     choose_threshold,
     fit_platt,
     parse_target,

@@ -18,7 +18,7 @@ from tests.children import clean_server
 from tests.toys import toy_arguments, write_toys
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
-STEP, RENAME = ("artifact_detection.engine", "Trainer", "step"), ("os", "replace")
+STEP, RENAME = ("artifact_detection.training.trainer", "Trainer", "step"), ("os", "replace")
 RESULTS = ("val_predictions.csv", "test_predictions.csv", "metrics.json", "best.pt")
 
 

@@ -3,18 +3,8 @@ import os
 import pytest
 
 from artifact_detection.system.files import sha256_file
-from artifact_detection.system.transfers import (
-    CONFLICT,
-    DONE,
-    GONE,
-    MODES,
-    PENDING,
-    Transfer,
-    carry_out_all,
-    read_table,
-    undo_all,
-    write_table,
-)
+from artifact_detection.system.tables import read_table, write_table
+from artifact_detection.system.transfers import CONFLICT, DONE, GONE, MODES, PENDING, Transfer, carry_out_all, undo_all
 
 
 def transfer(folder, mode):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artifact_detection import data
 from artifact_detection.labels import CLASSES
+from artifact_detection.training import data
 from tests.test_data import image_set
 
 SIZE = 32

@@ -21,8 +21,8 @@ from artifact_detection.attempts.protocols import PROTOCOLS, Job, Protocol, plan
 from artifact_detection.attempts.report import ReportError, write_report
 from artifact_detection.attempts.results import Results
 from artifact_detection.attempts.runner import ROOT, Place, run_all
-from artifact_detection.config import ConfigError
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.training.config import ConfigError
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -14,10 +14,10 @@ from scipy import special
 from artifact_detection.attempts.catalogue import RECIPE, Attempt
 from artifact_detection.attempts.protocols import Protocol
 from artifact_detection.attempts.results import KEY, Results
-from artifact_detection.comparison import holm
+from artifact_detection.evaluation.comparison import holm
+from artifact_detection.evaluation.resampling import WeightedMetrics, stratified_counts
 from artifact_detection.intervals import CONFIDENCE, logit_interval
 from artifact_detection.labels import ARTIFACT
-from artifact_detection.resampling import WeightedMetrics, stratified_counts
 
 REPLICATES = 2000
 MEANS = ("oof_roc_auc", "oof_f1", "oof_recall_at_5", "val_ap", "seconds", "peak_memory_mb", "millions")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_detection.config import ConfigError, TrainConfig, read_toml
+from artifact_detection.training.config import ConfigError, TrainConfig, read_toml
 
 FOLDER = Path(__file__).resolve().parents[2] / "model-training-attempts"
 RECIPE = "01-recipe"

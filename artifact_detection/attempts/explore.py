@@ -9,12 +9,12 @@ import torch
 from matplotlib.figure import Figure
 
 from artifact_detection.attempts.plots import COLOURS
-from artifact_detection.data import ImageSet
+from artifact_detection.figures import panels
 from artifact_detection.images.decoding import read_image
 from artifact_detection.images.transforms import resize
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, compile_pattern, parse_label
-from artifact_detection.losses import FocalLoss
-from artifact_detection.plots import panels
+from artifact_detection.training.data import ImageSet
+from artifact_detection.training.losses import FocalLoss
 
 
 def read_flat(folder: Path, count: int, size: int) -> ImageSet:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from artifact_detection.runs import git_commit
 from artifact_detection.system.files import write_atomic
+from artifact_detection.training.runs import git_commit
 
 try:
     import resource

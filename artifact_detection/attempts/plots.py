@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE
-from artifact_detection.plots import BLUE, GREEN, GREY, RED, panels
+from artifact_detection.figures import BLUE, GREEN, GREY, RED, panels
 
 COLOURS = (RED, BLUE, GREEN, "#d08c2e", "#7d5ba6", "#3aa6a6", "#a05a3c", "#c65f9c", "#5c6b2f")
 

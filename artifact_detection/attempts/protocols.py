@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from artifact_detection.attempts.catalogue import Attempt
-from artifact_detection.config import TrainConfig
+from artifact_detection.training.config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import pandas as pd
 
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
-from artifact_detection.config import to_toml
-from artifact_detection.models import load_tensors
+from artifact_detection.detector.models import load_tensors
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.tables import to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from artifact_detection import plots_eda as plots
+from artifact_detection.audit import plots as plots
 from artifact_detection.audit.checks import Check, contradicting_links, leaked_links, outliers
 from artifact_detection.audit.dataset import Audit
 from artifact_detection.images.measure import MEASURES

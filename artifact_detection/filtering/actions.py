@@ -9,14 +9,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from artifact_detection.filtering.inputs import Item, harmless
-from artifact_detection.filtering.policy import BANDS, printable_path
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.filtering.inputs import Item
+from artifact_detection.filtering.policy import BANDS
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shards import Extraction
-from artifact_detection.organizing import same_name
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.transfers import MODES, Transfer, carry_out_all, read_table, undo_all, write_table
-from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+from artifact_detection.system.paths import harmless, printable_path, same_name
+from artifact_detection.system.tables import read_table, write_table
+from artifact_detection.system.transfers import MODES, Transfer, carry_out_all, undo_all
 
 MANIFEST = "manifest.csv"
 ACTIONS = ("report", *MODES, "list")

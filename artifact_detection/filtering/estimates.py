@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.filtering.policy import Policy, Validation
 from artifact_detection.intervals import CONFIDENCE
 from artifact_detection.labels import ARTIFACT
-from artifact_detection.thresholds import KEEP, REJECT
 
 DRAWS = 4_000
 JEFFREYS = 0.5

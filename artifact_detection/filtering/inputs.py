@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from artifact_detection.labels import IMAGE_SUFFIXES
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.paths import find_files
+from artifact_detection.system.paths import find_files, harmless
 
 LISTS = frozenset({".txt", ".lst"})
 TAR = ".tar"
@@ -173,12 +173,6 @@ def _member(handle, member: tarfile.TarInfo, depth: int, others: Counter) -> Ite
     else:
         compressed = "unreadable: compressed or too deeply nested tar" if _is_tar(name) else ""
         yield name, offset, member.size, compressed
-
-
-def harmless(name: str) -> str:
-    """A member's name without anything that could lead out of a folder."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return "/".join(parts).replace(":", "_") or "unnamed"
 
 
 def read_bytes(item: Item) -> bytes:

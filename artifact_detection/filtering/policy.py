@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Band, Bands, choose_bands
 from artifact_detection.filtering.store import Record
 from artifact_detection.intervals import CONFIDENCE
-from artifact_detection.system.transfers import read_table
-from artifact_detection.thresholds import KEEP, REJECT, REVIEW, Band, Bands, choose_bands
+from artifact_detection.system.paths import printable_path
+from artifact_detection.system.tables import read_table
 
 BANDS = (KEEP, REVIEW, REJECT)
 NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"
@@ -117,11 +118,6 @@ def certified_bands(checkpoint: dict, max_clean_loss: float, max_artifacts_left:
         artifacts_kept=max_artifacts_left,
         confidence=CONFIDENCE,
     )
-
-
-def printable_path(path: str) -> str:
-    """A path as CSV files and the report write it: bytes that are no UTF-8 become \\udcxx escapes."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_decisions(path: Path) -> dict[tuple[str, str], str]:

@@ -14,9 +14,8 @@ import torch
 from artifact_detection.filtering.inputs import Item, read_bytes
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record
 from artifact_detection.images import measure
-from artifact_detection.images.decoding import DecodedImage, ImageError
+from artifact_detection.images.decoding import DecodedImage, ImageError, decoded
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
-from artifact_detection.scoring import decoded
 from artifact_detection.system.files import sha256_file
 
 THUMBNAIL = 160  # pixels of the longer side

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.inputs import Item
-from artifact_detection.filtering.policy import BANDS, Policy, Verdict, printable_path
+from artifact_detection.filtering.policy import BANDS, Policy, Verdict
 from artifact_detection.filtering.store import Record, Stores
-from artifact_detection.system.transfers import write_table
-from artifact_detection.thresholds import KEEP, REJECT, REVIEW
+from artifact_detection.system.paths import printable_path
+from artifact_detection.system.tables import write_table
 
 SCORES = "scores.csv"
 NEED = {REVIEW: 0, REJECT: 1, KEEP: 2}

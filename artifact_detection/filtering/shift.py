@@ -7,9 +7,9 @@ import numpy as np
 from scipy import stats
 from sklearn.cluster import KMeans
 
+from artifact_detection.evaluation.bands import KEEP
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.store import MEASURES
-from artifact_detection.thresholds import KEEP
 
 SCENES = 6
 SCENE_SAMPLE = 5_000  # images that the scene groups are found on; all are assigned

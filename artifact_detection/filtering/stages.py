@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from artifact_detection import int8
-from artifact_detection.explain import heatmaps
+from artifact_detection.detector.heatmaps import heatmaps
+from artifact_detection.detector.scoring import Scorer
+from artifact_detection.filtering import int8
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy
 from artifact_detection.filtering.reading import opened, prepare
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
 from artifact_detection.images.decoding import ImageError
+from artifact_detection.images.reencoding import REENCODINGS
 from artifact_detection.images.transforms import evaluation_transform
-from artifact_detection.scoring import Scorer, in_order, prepared_batches
-from artifact_detection.stability import REENCODINGS
 from artifact_detection.system.processes import Crew
+from artifact_detection.system.threads import in_order, prepared_batches
 
 HEATMAP = 14  # side of a stored heat map: no network here looks finer
 HEATMAP_BATCH = 4  # images: in float32, with gradients, they take much more memory than a score

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from artifact_detection.detector.scoring import Scorer
 from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, NoEstimateError, estimate
 from artifact_detection.filtering.inputs import Inputs
-from artifact_detection.filtering.policy import Policy, Validation, printable_path
+from artifact_detection.filtering.policy import Policy, Validation
 from artifact_detection.filtering.results import Judged, count_bands
 from artifact_detection.filtering.shift import Comparison, compare
-from artifact_detection.manifest import printable
-from artifact_detection.scoring import Scorer
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.paths import printable, printable_path
 
 SUMMARY = "summary.json"
 LISTED = 50  # problems named on the terminal; scores.csv names all

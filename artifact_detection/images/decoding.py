@@ -6,7 +6,9 @@ a broken file.
 """
 
 import io
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,3 +217,26 @@ def _reason(error: Exception) -> str:
         return f"too large: {text}"
     incomplete = isinstance(error, EOFError) or "truncated" in text.lower()
     return f"truncated: {text}" if incomplete else f"unreadable: {text}"
+
+
+LARGE = 4_500_000  # pixels: larger images are decoded one at a time, so that memory stays flat
+
+
+_one_large_image = threading.Lock()
+
+
+@contextmanager
+def decoded(path: str | Path) -> Iterator[DecodedImage]:
+    """`decode_file`, with only one large image in memory at a time, until the block ends. Raises ImageError."""
+    image = _decode_if_small(path)
+    with nullcontext() if image else _one_large_image:
+        yield image or decode_file(path)
+
+
+def _decode_if_small(path: str | Path) -> DecodedImage | None:
+    try:
+        return decode_file(path, LARGE)
+    except ImageError as error:
+        if error.kind != "too large":
+            raise
+    return None

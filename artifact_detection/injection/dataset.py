@@ -12,6 +12,7 @@ one is on both sides. The same images, settings and seed give the same bytes, so
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from tqdm import tqdm
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.duplicates import duplicate_groups
 from artifact_detection.images.measure import measure_files
-from artifact_detection.injection import KINDS, SEVERITIES, inject
+from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLEAN, IMAGE_SUFFIXES
 from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
 from artifact_detection.system.paths import find_files
@@ -223,3 +224,39 @@ def _claim(out: Path, settings: Settings, bases: list[Path]) -> None:
             f"{out} is not empty and was not made with these images and settings: choose another --out"
         )
     write_atomic(note, claim)
+
+
+def pick_images(folder: Path, count: int, seed: int) -> tuple[list[np.ndarray], dict[str, str]]:
+    """Up to `count` random readable images below a folder, and the problems met, path -> reason."""
+    paths, problems = find_images(folder)
+    images = []
+    for row in np.random.default_rng(seed).permutation(len(paths)):
+        if len(images) == count:
+            break
+        try:
+            images.append(read_image(paths[row]))
+        except ImageError as error:
+            problems[error.path] = error.reason
+    if not images:
+        raise InjectionError(f"no usable image in {folder}")
+    return images, problems
+
+
+LISTED = 50  # unusable files named on the terminal
+
+
+def named_kinds(names: list[str]) -> tuple[str, ...]:
+    """The kinds that a list of kinds and families means, each once, in KINDS' order. Raises InjectionError."""
+    for name in names:
+        if name not in KINDS and name not in FAMILIES:
+            raise InjectionError(f"--kinds {name}: not a kind and not a family; --help lists them")
+    return tuple(kind for kind, family in KINDS.items() if kind in names or family in names)
+
+
+def name_problems(problems: dict[str, str]) -> int:
+    """Say on stderr what could not be used; the exit code."""
+    for path, reason in list(problems.items())[:LISTED]:
+        print(f"  {path}: {reason}", file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} files could not be used", file=sys.stderr)
+    return int(bool(problems))

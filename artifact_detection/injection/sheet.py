@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from artifact_detection.images.faces import Face
+from artifact_detection.images.faces import find_face
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 
 CAPTION = 15  # height of the line above each strip, pixels
@@ -13,16 +13,15 @@ GAP = 6
 INK, PAPER = (40, 40, 40), 250
 
 
-def contact_sheet(
-    portraits: Sequence[tuple[np.ndarray, Face | None]], tile: int, columns: int, seed: int
-) -> np.ndarray:
+def contact_sheet(images: Sequence[np.ndarray], tile: int, columns: int, seed: int) -> np.ndarray:
     """A strip a kind with its three severities, `columns` strips side by side: (H, W, 3) uint8.
 
-    portraits: images (H, W, 3) uint8 with their faces (None: found); each kind takes the next one.
+    images: clean ones, (H, W, 3) uint8; each kind takes the next one.
     """
     strips = []
     for number, (kind, family) in enumerate(KINDS.items()):
-        image, face = portraits[number % len(portraits)]
+        image = images[number % len(images)]
+        face = find_face(image)
         tiles = [
             _tile(inject(image, kind, severity, np.random.default_rng((seed, number, severity)), face)[0], tile)
             for severity in SEVERITIES

@@ -1,6 +1,7 @@
-"""Walking a user's folders: every entry is handed out once, in a fixed order, and no link can trap the walk."""
+"""A user's folders and names: a walk that no link can trap; names for tables, terminals and file systems."""
 
 import os
+import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,3 +45,25 @@ def _is_linked(entry: os.DirEntry) -> bool:
     """True for symbolic links and for Windows' junctions, which `is_symlink` does not know."""
     parent = os.path.realpath(os.path.dirname(entry.path))
     return os.path.realpath(entry.path) != os.path.join(parent, entry.name)
+
+
+def printable(text: str | Path) -> str:
+    """Text that any terminal and any UTF-8 file can hold: odd bytes and control characters are escaped."""
+    text = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def printable_path(path: str) -> str:
+    """A path as CSV files and the report write it: bytes that are no UTF-8 become \\udcxx escapes."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def same_name(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def harmless(name: str) -> str:
+    """A member's name without anything that could lead out of a folder."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return "/".join(parts).replace(":", "_") or "unnamed"

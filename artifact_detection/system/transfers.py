@@ -4,25 +4,18 @@ Write the plan to a file (`write_table`) before the first file is touched. What 
 disk, never from a log: carrying out a transfer twice, or after a kill at any point, ends as doing it once.
 """
 
-import csv
 import errno
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from artifact_detection.system.files import copy_verified, link, move_verified, sha256_file, sync_folder, write_atomic
+from artifact_detection.system.files import copy_verified, link, move_verified, sha256_file, sync_folder
+from artifact_detection.system.threads import in_threads
 
 MODES = ("copy", "move", "link")
 PENDING, DONE, CONFLICT, GONE = "pending", "done", "conflict", "gone"  # what the disk says of a transfer
 HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # the next file would fail as well
-BATCH = 256  # tasks handed to the threads at a time, so that memory does not grow with the number of files
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -112,13 +105,6 @@ def _same_bytes(one: Path, other: Path) -> bool:
         return False
 
 
-def in_threads(act: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`map` by several threads, in order: for work that waits for the disk or computes outside Python."""
-    with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as threads:
-        for start in range(0, len(items), BATCH):
-            yield from threads.map(act, items[start : start + BATCH])
-
-
 def attempt(act: Callable[[], None]) -> OSError | None:
     """Do it and return the error, if any, unless there is no use in going on with other files: that is raised."""
     try:
@@ -150,29 +136,3 @@ def undo_all(transfers: Sequence[Transfer], dry_run: bool = False) -> Iterator[s
         return reason or (f"not put back: {error.strerror or error}" if error else "")
 
     yield from in_threads(undo, transfers)
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
-    """Write a CSV file (UTF-8) as `write_atomic` does. A file that says the same already is left alone."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    data = text.getvalue().encode("utf-8")
-    if not path.exists() or path.read_bytes() != data:
-        write_atomic(path, data)
-
-
-def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a CSV file. Raises ValueError, without its name, if it is damaged or lacks a column."""
-    with open(path, encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle, strict=True)
-        try:
-            if not set(columns) <= set(reader.fieldnames or ()):
-                raise ValueError(f"it needs the columns {', '.join(columns)}")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise ValueError(f"line {reader.line_num} is too long or too short")
-                yield row
-        except csv.Error as error:
-            raise ValueError(str(error)) from error

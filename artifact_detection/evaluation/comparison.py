@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, wilson
 from artifact_detection.labels import ARTIFACT
-from artifact_detection.resampling import WeightedMetrics, bootstrap
 
 PAIRED = ("recall", "precision", "f1", "average_precision", "roc_auc", "brier")
 TERTILES = ("low", "middle", "high")

@@ -1,82 +1,24 @@
-"""Every figure of training and evaluation. A function returns a matplotlib Figure; none shows or writes one."""
+"""The figures of evaluation. A function returns a matplotlib Figure; none shows or writes one."""
 
-import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
+from artifact_detection.detector.heatmaps import explain
+from artifact_detection.evaluation.bands import Bands
+from artifact_detection.evaluation.loading import Evaluation
+from artifact_detection.evaluation.metrics import Summary
+from artifact_detection.evaluation.resampling import WeightedMetrics, equal_mass_bins, stratified_counts
+from artifact_detection.figures import BLUE, CLASS_COLOURS, GREY, RED, label_axes, panels, plot_gallery
+from artifact_detection.images.transforms import resize
 from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
-from artifact_detection.metrics import Summary
-from artifact_detection.resampling import WeightedMetrics, equal_mass_bins, stratified_counts
-from artifact_detection.system.files import write_atomic
-from artifact_detection.thresholds import Bands
 
-BLUE, RED, GREY, GREEN = "#2f6fb3", "#c8443c", "#8a8f98", "#3c8d5a"
-CLASS_COLOURS = {CLEAN: BLUE, ARTIFACT: RED}
-VALIDATION_CURVES = (
-    ("val_roc_auc", "ROC-AUC", BLUE), ("val_recall", "recall", GREEN),
-    ("val_precision", "precision", GREY), ("val_ap", "AP", RED),
-)  # fmt: skip
+THUMBNAIL = 120  # pixels; the galleries stay small enough to be kept in the notebook
 GRID = np.linspace(0, 1, 201)  # where a curve's interval is evaluated
-
-
-def save(figure: Figure, path: str | Path, dpi: int = 120) -> None:
-    """Write a figure as PNG; the file appears whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    write_atomic(path, buffer.getvalue())
-
-
-def panels(
-    columns: int, width: float = 4.2, height: float = 3.4, rows: int = 1, sharey: bool = False
-) -> tuple[Figure, np.ndarray]:
-    """A figure and its (rows * columns,) axes, of width x height inches each."""
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25, linewidth=0.6)
-        axis.set_axisbelow(True)
-    return figure, axes.ravel()
-
-
-def _label(axis: Axes, x: str, y: str, title: str = "") -> None:
-    axis.set(xlabel=x, ylabel=y)
-    axis.set_title(title, fontsize=10, loc="left")
-
-
-def plot_curves(history: pd.DataFrame) -> Figure:
-    """Training curves from history.csv: losses, validation metrics, learning rate; the best epoch is marked.
-
-    Columns: epoch, lr, train_loss, val_loss, val_ap, val_roc_auc, val_recall, val_precision.
-    """
-    figure, (loss, quality, rate) = panels(3)
-    epochs = history["epoch"]
-    loss.plot(epochs, history["train_loss"], color=GREY, label="training")
-    loss.plot(epochs, history["val_loss"], color=RED, label="validation")
-    for name, label, colour in VALIDATION_CURVES:
-        width = 1.8 if name == "val_ap" else 1  # the curve that chooses the checkpoint
-        quality.plot(epochs, history[name], color=colour, linewidth=width, label=label)
-    rate.plot(epochs, history["lr"], color=GREY)
-    rate.set_ylim(bottom=0)
-    quality.set_ylim(0, 1.02)
-    if history["val_ap"].notna().any():
-        best = history["val_ap"].idxmax()
-        for axis in (loss, quality):
-            axis.axvline(epochs[best], color=GREY, linestyle=":", linewidth=1)
-        quality.set_title(f"best AP {history['val_ap'][best]:.3f}, epoch {epochs[best]}", fontsize=10, loc="left")
-    _label(loss, "epoch", "loss", "loss")
-    quality.set(xlabel="epoch", ylabel="validation")
-    _label(rate, "epoch", "learning rate", "learning rate")
-    loss.legend(frameon=False, fontsize=8)
-    quality.legend(frameon=False, fontsize=8, loc="lower right")
-    return figure
 
 
 def plot_confusion(summary: Summary) -> Figure:
@@ -94,7 +36,7 @@ def plot_confusion(summary: Summary) -> Figure:
     axis.set_xticks((0, 1), CLASSES)
     axis.set_yticks((0, 1), CLASSES, rotation=90, va="center")
     axis.grid(False)
-    _label(axis, "predicted", "labelled")
+    label_axes(axis, "predicted", "labelled")
     return figure
 
 
@@ -116,8 +58,8 @@ def plot_roc_pr(targets: np.ndarray, probabilities: np.ndarray, threshold: float
     roc.plot(fp / (fp + tn), tp / (tp + fn), "o", color="black", markersize=5)
     if tp + fp:
         pr.plot(tp / (tp + fn), tp / (tp + fp), "o", color="black", markersize=5)
-    _label(roc, "clean images lost", "artifacts found (recall)", "ROC")
-    _label(pr, "artifacts found (recall)", "precision", "precision-recall")
+    label_axes(roc, "clean images lost", "artifacts found (recall)", "ROC")
+    label_axes(pr, "artifacts found (recall)", "precision", "precision-recall")
     return figure
 
 
@@ -150,7 +92,7 @@ def plot_calibration(targets: np.ndarray, variants: dict[str, np.ndarray]) -> Fi
         axis.errorbar(predicted, found / n, spread, color=colour, marker="o", markersize=4, linewidth=1, label=name)
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axis.legend(frameon=False, fontsize=8, loc="upper left")
-    _label(axis, "predicted P(artifacts)", "observed share of artifacts")
+    label_axes(axis, "predicted P(artifacts)", "observed share of artifacts")
     return figure
 
 
@@ -170,7 +112,7 @@ def plot_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float
     axis.set_yscale("log")
     axis.set_ylim(bottom=0.7)  # so that a single image shows
     axis.legend(frameon=False, fontsize=8)
-    _label(axis, "P(artifacts)", "images")
+    label_axes(axis, "P(artifacts)", "images")
     return figure
 
 
@@ -193,30 +135,8 @@ def plot_thresholds(table: pd.DataFrame, threshold: float) -> Figure:
     for axis in (images, shares):
         axis.axvline(threshold, color="black", linewidth=1)
         axis.legend(frameon=False, fontsize=8)
-    _label(images, "threshold", "images")
-    _label(shares, "threshold", "share")
-    return figure
-
-
-def plot_gallery(
-    images: Sequence[np.ndarray], titles: Sequence[str], heatmaps: Sequence[np.ndarray] | None = None, columns: int = 6
-) -> Figure:
-    """Images (H, W, 3) uint8 with a title each; heat maps of any size, in [0, 1], lie over a copy below."""
-    columns = max(1, min(columns, len(images)))
-    bands = max(1, -(-len(images) // columns))
-    step = 1 if heatmaps is None else 2
-    figure = Figure(figsize=(columns * 1.5, bands * step * 1.45 + 0.25 * bands), layout="constrained")
-    axes = figure.subplots(bands * step, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
-        row, column = divmod(i, columns)
-        axes[row * step, column].imshow(image)
-        axes[row * step, column].set_title(title, fontsize=7)
-        if heatmaps is not None:
-            axes[row * step + 1, column].imshow(image)
-            size = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
-            axes[row * step + 1, column].imshow(heatmaps[i], cmap="inferno", alpha=0.55, vmin=0, vmax=1, extent=size)
+    label_axes(images, "threshold", "images")
+    label_axes(shares, "threshold", "share")
     return figure
 
 
@@ -235,5 +155,15 @@ def plot_shares(table: pd.DataFrame, label: str, marks: pd.Series | None = None)
         axis.plot(marks, rows, "x", color="black", markersize=4)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
-    _label(axis, label, "")
+    label_axes(axis, label, "")
     return figure
+
+
+def gallery(run: Evaluation, outcome: str, each: int = 6) -> Figure:
+    """The `each` most confident images of an outcome, then the `each` least confident, with P and heat map."""
+    rows = run.rows(outcome)
+    chosen = rows if len(rows) <= 2 * each else np.concatenate([rows[:each], rows[-each:]])
+    images = run.images(chosen)
+    titles = [f"{Path(row.path).stem}\nP {row.probability:.3f}" for row in run.table.iloc[chosen].itertuples()]
+    heatmaps = explain(run.model, images) if run.model else None
+    return plot_gallery([resize(image, THUMBNAIL) for image in images], titles, heatmaps, each)

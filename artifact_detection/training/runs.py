@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from artifact_detection.config import to_toml
-from artifact_detection.data import ImageSet
-from artifact_detection.models import load_tensors
+from artifact_detection.detector.models import load_tensors
 from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
 from artifact_detection.system.processes import ALONE, Crew
+from artifact_detection.system.tables import to_toml
+from artifact_detection.training.data import ImageSet
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
 

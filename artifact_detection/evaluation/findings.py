@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from artifact_detection.comparison import match, mcnemar
-from artifact_detection.evaluation import Evaluation
-from artifact_detection.injection.matrix import CLEAN_ROW
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Bands
+from artifact_detection.evaluation.comparison import match, mcnemar
+from artifact_detection.evaluation.loading import Evaluation
+from artifact_detection.evaluation.metrics import Summary
+from artifact_detection.evaluation.recall_matrix import CLEAN_ROW
 from artifact_detection.intervals import images_for_margin
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
-from artifact_detection.metrics import Summary
-from artifact_detection.thresholds import KEEP, REJECT, REVIEW, Bands
 
 NO_PROBABILITIES = "Left out: the file has no probabilities."
 NO_IMAGES = "Left out: the images are not there."

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from artifact_detection.cache import StreamedImages, cached_images
 from artifact_detection.images.duplicates import group_ids, near_duplicate_pairs
 from artifact_detection.images.measurements import THUMBNAIL
 from artifact_detection.images.transforms import Preprocessing, resize
 from artifact_detection.injection import inject_random
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, IMAGE_SUFFIXES
+from artifact_detection.training.cache import StreamedImages, cached_images
 
 
 class DatasetError(Exception):

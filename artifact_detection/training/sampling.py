@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from artifact_detection.data import DatasetError, ImageSet
 from artifact_detection.images.faces import Face, find_face
 from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
 from artifact_detection.injection import KINDS, SEVERITIES, inject_random
 from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.training.data import DatasetError, ImageSet
 
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
 

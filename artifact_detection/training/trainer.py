@@ -2,8 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from artifact_detection import sharing
+from artifact_detection.detector.device import autocast
 from artifact_detection.system.processes import ALONE, Crew
+from artifact_detection.training import sharing
 
 OPTIMIZERS = {  # fused: one pass over the weights
     "adam": partial(torch.optim.Adam, fused=True),
@@ -32,56 +32,11 @@ class Interrupted(KeyboardInterrupt):
     """Training that was asked to stop; the trainer's state is that after its last whole step."""
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" is CUDA where there is one, else Apple's MPS, else the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """float32, bfloat16 or float16; "auto" is bfloat16 where the hardware multiplies it natively, else float32."""
-    if name == "auto":
-        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and _cpu_has_bf16()
-        return torch.bfloat16 if native else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-
-
-def _cpu_has_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """Mixed precision on `device`, or nothing at all for float32."""
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-
 def average_model(model: nn.Module, decay: float) -> nn.Module:
     """An exponential moving average of the weights and batch-norm statistics, or the model itself for decay 0."""
     if decay == 0:
         return model
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module,
-    batches: Iterable[torch.Tensor],
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype = torch.float32,
-    description: str | None = None,
-) -> np.ndarray:
-    """Logits, (N,) float32, of batches of (B, 3, S, S) uint8, in order; a probability is sigmoid(logit / T)."""
-    device = device or next(model.parameters()).device
-    model.eval()
-    logits = []
-    for images in tqdm(batches, description, unit="batch", leave=False, disable=None if description else True):
-        with autocast(device, dtype):
-            logits.append(model(images.to(device, non_blocking=True)).float().cpu())
-    return torch.cat(logits).numpy() if logits else np.empty(0, np.float32)
 
 
 class Trainer:

@@ -6,18 +6,17 @@ Source of the idea: google-research/big_vision (unknown keys fail), nanoGPT (a c
 import argparse
 import dataclasses
 import difflib
-import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from artifact_detection.detector.models import ARCHS, FREEZE
+from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS
 from artifact_detection.injection import SEVERITIES
-from artifact_detection.models import ARCHS, FREEZE
-from artifact_detection.sampling import OVERSAMPLING
-from artifact_detection.schedules import SCHEDULES
-from artifact_detection.thresholds import parse_target
+from artifact_detection.training.sampling import OVERSAMPLING
+from artifact_detection.training.schedules import SCHEDULES
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -153,11 +152,3 @@ def given_flags(arguments: argparse.Namespace) -> dict:
 def merge(file: Path | None, flags: dict) -> TrainConfig:
     """Defaults < file < flags. Raises ConfigError."""
     return TrainConfig(**{**(read_toml(file) if file else {}), **flags})
-
-
-def to_toml(tables: dict[str, dict]) -> str:
-    """Tables of plain values as TOML; JSON's spelling of strings, numbers and booleans is also TOML's."""
-    parts = []
-    for table, values in tables.items():
-        parts += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
-    return "\n".join(parts)

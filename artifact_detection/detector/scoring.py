@@ -8,31 +8,23 @@ probability, bit for bit, whether a run was interrupted or not and however many 
 """
 
 import hashlib
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
-from itertools import chain, islice
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
 from scipy.special import expit
+from torch import nn
+from tqdm import tqdm
 
-from artifact_detection.engine import autocast, pick_device, pick_precision
-from artifact_detection.images.decoding import DecodedImage, ImageError, decode_file
+from artifact_detection.detector.device import autocast, pick_device, pick_precision
+from artifact_detection.detector.models import Detector, load_checkpoint
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
-from artifact_detection.models import Detector, load_checkpoint
 
 BATCH, GPU_BATCH = 16, 64
-AHEAD = 3  # batches that are decoded in advance
-LARGE = 4_500_000  # pixels: larger images are decoded one at a time, so that memory stays flat
 DIGITS = 6  # of a probability; the arithmetic has no more
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
-_one_large_image = threading.Lock()
 
 
 class Engine(Protocol):
@@ -131,44 +123,20 @@ def model_id(path: str | Path, arch: str) -> str:
         return f"{arch}-{hashlib.file_digest(handle, 'sha256').hexdigest()[:12]}"
 
 
-@contextmanager
-def decoded(path: str | Path) -> Iterator[DecodedImage]:
-    """`decode_file`, with only one large image in memory at a time, until the block ends. Raises ImageError."""
-    image = _decode_if_small(path)
-    with nullcontext() if image else _one_large_image:
-        yield image or decode_file(path)
-
-
-def _decode_if_small(path: str | Path) -> DecodedImage | None:
-    try:
-        return decode_file(path, LARGE)
-    except ImageError as error:
-        if error.kind != "too large":
-            raise
-    return None
-
-
-def prepared_batches(
-    prepare: Callable[[Item], Result], batches: Sequence[Sequence[Item]], threads: int
-) -> Iterator[list[Result]]:
-    """`prepare` every item in threads, AHEAD batches in advance; yield the results batch by batch, in order."""
-    ahead = AHEAD * max(map(len, batches), default=0)
-    results = in_order(prepare, chain.from_iterable(batches), threads, ahead)
-    with closing(results):
-        for batch in batches:
-            yield list(islice(results, len(batch)))
-
-
-def in_order(act: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
-    """`act` on items in threads, at most `ahead` in advance; yield the results in order."""
-    waiting = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(act, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    batches: Iterable[torch.Tensor],
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    description: str | None = None,
+) -> np.ndarray:
+    """Logits, (N,) float32, of batches of (B, 3, S, S) uint8, in order; a probability is sigmoid(logit / T)."""
+    device = device or next(model.parameters()).device
+    model.eval()
+    logits = []
+    for images in tqdm(batches, description, unit="batch", leave=False, disable=None if description else True):
+        with autocast(device, dtype):
+            logits.append(model(images.to(device, non_blocking=True)).float().cpu())
+    return torch.cat(logits).numpy() if logits else np.empty(0, np.float32)

@@ -15,14 +15,15 @@ from urllib.parse import quote
 
 import numpy as np
 
-from artifact_detection.filtering.policy import Policy, printable_path
+from artifact_detection.filtering.charts import comparison_table
+from artifact_detection.filtering.policy import Policy
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.shift import Comparison
 from artifact_detection.filtering.store import STAMP, Stores
-from artifact_detection.report.charts import comparison_table
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.paths import printable_path
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).parent / "page"
 REPORT = "report.html"
 BLOCK = 200  # pictures in one block of text
 
@@ -57,12 +58,12 @@ def write_report(
         "block": BLOCK,
     }
     parts = {
-        "STYLE": [(HERE / "page.css").read_text(encoding="utf-8")],
+        "STYLE": [(PAGE / "page.css").read_text(encoding="utf-8")],
         "SUMMARY": (f"<p>{html.escape(line)}</p>" for line in lines),
         "SHIFT": [comparison_table(comparisons)],
         "DATA": [_json(data)],
         "PICTURES": _blocks(shown, stores),
-        "SCRIPT": [(HERE / "page.js").read_text(encoding="utf-8")],
+        "SCRIPT": [(PAGE / "page.js").read_text(encoding="utf-8")],
     }
     write_atomic(folder / REPORT, _page(parts))
     return folder / REPORT
@@ -70,7 +71,7 @@ def write_report(
 
 def _page(parts: dict[str, Iterable[str]]) -> Iterator[str]:
     """The template, a piece at a time (the pictures of 10,000 images take 100 MB); what is put in is not searched."""
-    template = (HERE / "template.html").read_text(encoding="utf-8")
+    template = (PAGE / "template.html").read_text(encoding="utf-8")
     for number, text in enumerate(re.split("<!--([A-Z]+)-->", template)):
         yield from parts[text] if number % 2 else [text]
 

@@ -1,15 +1,28 @@
-"""The recall matrix: which kinds of artifact, at which severity, a detector finds in the user's own clean images."""
+"""The recall matrix: which kinds of artifact, at which severity, a detector finds in the user's own clean images.
 
+    python -m artifact_detection.evaluation.recall_matrix runs/demo/best.pt --images FACES
+
+Exit codes: 0 done; 1 done, but some files could not be used (listed); 2 wrong usage, or nothing usable.
+"""
+
+import argparse
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from artifact_detection import figures
+from artifact_detection.detector.models import CheckpointError
+from artifact_detection.detector.scoring import load_predictor
 from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
+from artifact_detection.injection.dataset import InjectionError, name_problems, named_kinds, pick_images
 from artifact_detection.intervals import wilson
+from artifact_detection.system.files import write_atomic
 
 CLEAN_ROW = "clean"  # the row that holds the false alarms on the same images, severity 0
 
@@ -79,3 +92,48 @@ def _title(table: pd.DataFrame) -> str:
     title = f"detected, % (95 % interval), n = {table['n'].max()} a cell"
     clean = table[table["kind"] == CLEAN_ROW]
     return title + (f"\nfalse alarms: {clean['detected'].iat[0]} of {clean['n'].iat[0]}" if len(clean) else "")
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m artifact_detection.evaluation.recall_matrix",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("checkpoint", type=Path, help="a best.pt")
+    parser.add_argument("--images", type=Path, required=True, help="folder with clean images, searched through")
+    parser.add_argument("--out", type=Path, help="for recall_matrix.csv and .png (default: beside the checkpoint)")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), metavar="KIND", help="kinds or families")
+    parser.add_argument("--severity", nargs="+", type=int, choices=SEVERITIES, default=list(SEVERITIES))
+    parser.add_argument("--count", type=int, default=50, help="images in each cell (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure a checkpoint; write recall_matrix.csv and .png; return the exit code."""
+    scorer, kinds = load_predictor(options.checkpoint), named_kinds(options.kinds)
+    images, problems = pick_images(options.images, options.count, options.seed)
+    rng, threshold = np.random.default_rng(options.seed), scorer.checkpoint["threshold"]
+    table = recall_matrix(scorer.probabilities, images, kinds, options.severity, rng, threshold)
+    out = options.out or options.checkpoint.parent
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / "recall_matrix.csv", table.to_csv(index=False))
+    figures.save(plot_recall_matrix(table), out / "recall_matrix.png")
+    print(table.round(3).to_string(index=False))
+    print(f"written to {out / 'recall_matrix.csv'} and .png; threshold {threshold:.3f}")
+    return name_problems(problems)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    try:
+        return run(options)
+    except (InjectionError, CheckpointError, OSError) as error:
+        print(f"recall_matrix: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

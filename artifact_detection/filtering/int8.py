@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy import special
 
-from artifact_detection.scoring import Scorer
+from artifact_detection.detector.scoring import Scorer
 from artifact_detection.system.files import write_atomic
 
 CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on

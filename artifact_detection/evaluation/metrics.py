@@ -1,6 +1,6 @@
 """From (targets, probabilities) to metrics with 95 % intervals; the positive class is always "artifacts".
 
-    python -m artifact_detection.metrics predictions.csv [--artifact-label 0]
+    python -m artifact_detection.evaluation.metrics predictions.csv [--artifact-label 0]
 
 prints the summary and writes `metrics.json`. Every image counts: nothing is averaged over batches. What
 cannot be computed (a class is absent, nothing is predicted) is NaN with its reason.
@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+from artifact_detection.evaluation.predictions import polarity_question, read_predictions
+from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
-from artifact_detection.predictions import polarity_question, read_predictions
-from artifact_detection.resampling import WeightedMetrics, bootstrap
 from artifact_detection.system.files import write_atomic
 
 
@@ -240,7 +240,9 @@ def _with_interval(
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: done; 1: done, but rows were left out; 2: nothing usable or wrong usage."""
-    parser = argparse.ArgumentParser("python -m artifact_detection.metrics", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        "python -m artifact_detection.evaluation.metrics", description=__doc__.split("\n")[0]
+    )
     add = parser.add_argument
     add("predictions", type=Path, help="CSV: path,label,probability,prediction (filename,prediction will do)")
     add("--artifact-label", default="1", help='text that means "artifacts" in labels and predictions')

@@ -10,10 +10,10 @@ from pandas.io.formats.style import Styler
 from artifact_detection.audit.checks import LOOK, OK, STOP, Check
 from artifact_detection.audit.dataset import UNLABELLED, Audit
 from artifact_detection.audit.shortcuts import global_features, metadata_features, separations
+from artifact_detection.figures import BLUE, GREY, RED, plot_gallery
 from artifact_detection.images.candidates import hash_distances
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
-from artifact_detection.plots import BLUE, GREY, RED, plot_gallery
 
 COLOURS = {CLASSES[CLEAN]: BLUE, CLASSES[ARTIFACT]: RED, "unlabelled": GREY}
 VERDICT_COLOURS = {OK: "#d9efdc", LOOK: "#fdf0c4", STOP: "#f6cfca"}

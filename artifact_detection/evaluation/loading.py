@@ -10,21 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
-from artifact_detection import plots
-from artifact_detection.explain import explain
+from artifact_detection.detector.models import Detector
+from artifact_detection.detector.scoring import Scorer, load_predictor
+from artifact_detection.evaluation.metrics import usable_rows
+from artifact_detection.evaluation.predictions import read_predictions
 from artifact_detection.images.decoding import read_image
-from artifact_detection.images.transforms import resize
 from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
-from artifact_detection.metrics import usable_rows
-from artifact_detection.models import Detector
-from artifact_detection.predictions import read_predictions
-from artifact_detection.scoring import Scorer, load_predictor
 
 PROJECT = Path(__file__).resolve().parent.parent
-THUMBNAIL = 120  # pixels; the galleries stay small enough to be kept in the notebook
 OUTCOMES = {
     "true positives": (ARTIFACT, ARTIFACT),
     "true negatives": (CLEAN, CLEAN),
@@ -184,13 +179,3 @@ def open_other(first: Evaluation, environment: Mapping[str, str] = os.environ) -
 def _usable(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     usable = usable_rows(table)
     return table[usable].reset_index(drop=True), int((~usable).sum())
-
-
-def gallery(run: Evaluation, outcome: str, each: int = 6) -> Figure:
-    """The `each` most confident images of an outcome, then the `each` least confident, with P and heat map."""
-    rows = run.rows(outcome)
-    chosen = rows if len(rows) <= 2 * each else np.concatenate([rows[:each], rows[-each:]])
-    images = run.images(chosen)
-    titles = [f"{Path(row.path).stem}\nP {row.probability:.3f}" for row in run.table.iloc[chosen].itertuples()]
-    heatmaps = explain(run.model, images) if run.model else None
-    return plots.plot_gallery([resize(image, THUMBNAIL) for image in images], titles, heatmaps, each)

@@ -9,17 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from artifact_detection import metrics, plots
-from artifact_detection.data import ImageSet
-from artifact_detection.images.decoding import read_image
-from artifact_detection.images.transforms import resize
-from artifact_detection.labels import ARTIFACT, CLASSES
+from artifact_detection import figures
+from artifact_detection.evaluation import metrics
+from artifact_detection.labels import ARTIFACT
 from artifact_detection.system.files import write_atomic
-
-SHOWN = 24
-SIDE = 160  # pixels of an image in the gallery
+from artifact_detection.training.data import ImageSet
+from artifact_detection.training.plots import plot_label_errors
 
 
 def join_folds(folders: list[Path], images: ImageSet, groups: np.ndarray) -> pd.DataFrame:
@@ -50,13 +46,5 @@ def write_report(folder: Path, table: pd.DataFrame, root: Path) -> str:
     write_atomic(folder / "oof_predictions.csv", table.to_csv(index=False))
     write_atomic(folder / "metrics.json", json.dumps(summary.as_dict(), indent=2) + "\n")
     write_atomic(folder / "label_errors.csv", ranking.to_csv(index=False))
-    plots.save(plot_label_errors(ranking, root), folder / "label_errors.png")
+    figures.save(plot_label_errors(ranking, root), folder / "label_errors.png")
     return f"out of fold, all training images: {summary.table()}\n\n{len(ranking)} labels to check: {folder}"
-
-
-def plot_label_errors(ranking: pd.DataFrame, root: Path) -> Figure:
-    """The first images of a ranking, with what their label says and how probable that is."""
-    shown = ranking.head(SHOWN)
-    images = [resize(read_image(root / path), SIDE) for path in shown["path"]]
-    titles = [f"{Path(row.path).name}\n{CLASSES[row.label]}: {row.label_probability:.2f}" for row in shown.itertuples()]
-    return plots.plot_gallery(images, titles)

@@ -1,0 +1,1 @@
+"""How good is a detector: metrics with intervals, thresholds, comparisons, stability."""
