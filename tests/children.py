@@ -9,7 +9,10 @@ import pytest
 
 from tests.sources import ROOT
 
-PRELOAD = ["tests.test_organize_killed", "tests.test_training_killed"]  # there is one server for all
+PRELOAD = [
+    "tests.organizing.test_organize_killed",
+    "tests.training.test_training_killed",
+]  # there is one server for all
 
 
 def clean_server() -> multiprocessing.context.BaseContext:

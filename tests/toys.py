@@ -7,7 +7,7 @@ from PIL import Image
 
 from artifact_detection.labels import CLASSES
 from artifact_detection.training import data
-from tests.test_data import image_set
+from tests.training.test_data import image_set
 
 SIZE = 32
 SMALL = ["--arch", "mobilenet_v3_small", "--weights", "none", "--image-size", str(SIZE), "--batch-size", "8"]

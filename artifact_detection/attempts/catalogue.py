@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact_detection.system.paths import ROOT
 from artifact_detection.training.config import ConfigError, TrainConfig, read_toml
 
-FOLDER = Path(__file__).resolve().parents[2] / "model-training-attempts"
+FOLDER = ROOT / "model-training-attempts"
 RECIPE = "01-recipe"
 GROUPS = {
     "networks": ("arch",),

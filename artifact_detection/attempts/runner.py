@@ -16,9 +16,8 @@ from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
 from artifact_detection.detector.models import load_tensors
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.paths import ROOT
 from artifact_detection.system.tables import to_toml
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class AttemptError(Exception):

@@ -18,8 +18,8 @@ from artifact_detection.evaluation.metrics import usable_rows
 from artifact_detection.evaluation.predictions import read_predictions
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
+from artifact_detection.system.paths import ROOT
 
-PROJECT = Path(__file__).resolve().parent.parent
 OUTCOMES = {
     "true positives": (ARTIFACT, ARTIFACT),
     "true negatives": (CLEAN, CLEAN),
@@ -148,7 +148,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
         table,
         left_out,
         validation,
-        dataset or PROJECT / settings["dataset"],
+        dataset or ROOT / settings["dataset"],
         scorer,
         scorer.checkpoint["threshold"],
         scorer.checkpoint["temperature"],
@@ -156,7 +156,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
     )
 
 
-def finished_runs(runs: Path = PROJECT / "runs") -> list[Path]:
+def finished_runs(runs: Path = ROOT / "runs") -> list[Path]:
     """The run folders with test predictions, the newest first."""
     tables = runs.glob("*/test_predictions.csv")
     return [path.parent for path in sorted(tables, key=lambda path: path.stat().st_mtime_ns, reverse=True)]

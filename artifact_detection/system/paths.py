@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]  # the project's folder: scripts, test_data/, runs/
+
 
 def find_files(folder: str | Path) -> Iterator[tuple[Path, str]]:
     """Yield (path, problem) for every file below `folder`: the upper ones first, each folder in name order.

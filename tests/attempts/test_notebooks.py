@@ -8,7 +8,7 @@ from artifact_detection.attempts import analysis, report
 from artifact_detection.attempts.catalogue import FOLDER, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS
 from artifact_detection.attempts.results import Results
-from tests.test_attempts_report import keep, predictions
+from tests.attempts.test_report import keep, predictions
 
 NOTEBOOKS = {name: FOLDER / f"{name}.ipynb" for name in ("compare", "explore-focal-loss")}
 

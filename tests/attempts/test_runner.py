@@ -21,9 +21,9 @@ from artifact_detection.attempts.protocols import PROTOCOLS, Job, Protocol, plan
 from artifact_detection.attempts.results import Results, quality
 from artifact_detection.attempts.runner import AttemptError, Place, last_words, run_all
 from artifact_detection.labels import CLASSES
-from tests.test_engine import toy_images
+from tests.training.test_trainer import toy_images
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TINY = {"arch": "mobilenet_v3_small", "epochs": 1, "image_size": 32, "batch_size": 8, "workers": 0, "precision": "fp32"}
 PROTOCOL = Protocol("tiny", "as small as can be", TINY, folds=2, seeds=1)
 

@@ -26,7 +26,7 @@ from artifact_detection.portraits.head import Head
 from artifact_detection.portraits.person import random_person
 from artifact_detection.portraits.scenes import ANYTHING, FEW_HATS, SCENES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEST_DATA = ROOT / "test_data"
 MEGABYTE = 1_000_000
 

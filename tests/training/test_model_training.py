@@ -14,7 +14,7 @@ from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.runs import RunFolder
 from model_training import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_run_folder_is_complete_and_agrees_with_itself(folders, tmp_path):

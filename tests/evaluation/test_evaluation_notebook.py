@@ -18,7 +18,7 @@ from artifact_detection.portraits import draw_portrait
 from artifact_detection.training.data import load_images
 from artifact_detection.training.runs import RunFolder
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 NOTEBOOK = PROJECT / "model_evaluation.ipynb"
 
 

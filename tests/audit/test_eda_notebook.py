@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 from artifact_detection.portraits import draw_portrait
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 NOTEBOOK = PROJECT / "EDA.ipynb"
 
 

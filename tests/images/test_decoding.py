@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from artifact_detection.images.decoding import FORMATS, ImageError, decode_file, read_image
 from artifact_detection.labels import IMAGE_SUFFIXES
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def picture(height: int = 48, width: int = 64) -> Image.Image:

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from artifact_detection.evaluation.recall_matrix import plot_recall_matrix, recall_matrix
 from artifact_detection.images.faces import find_face
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject, inject_random
 from artifact_detection.injection.__main__ import main
@@ -263,9 +262,9 @@ def test_bad_files_are_named_and_counted(clean_folder, tmp_path, capsys):
         ["--images", "{empty}/none", "--out", "{out}"],
         ["--images", "{empty}", "--out", "{empty}/inside"],
         ["--images", "{empty}", "--out", "{out}", "--prevalence", "2"],
-        ["--images", "{empty}", "--matrix", "{empty}/none.pt"],
+        ["--images", "{empty}", "--out", "{out}", "--kinds", "nothing"],
     ],
-    ids=["no image", "no folder", "overlap", "prevalence", "no checkpoint"],
+    ids=["no image", "no folder", "overlap", "prevalence", "kind"],
 )
 def test_unusable_input_ends_with_2_and_one_line(arguments, tmp_path, capsys):
     empty = tmp_path / "empty"
@@ -275,9 +274,7 @@ def test_unusable_input_ends_with_2_and_one_line(arguments, tmp_path, capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["--out", "x"], ["--out", "x", "--images", "y", "--kinds", "nothing"]], ids=str
-)
+@pytest.mark.parametrize("arguments", [[], ["--out", "x"], ["--out", "x", "--images", "y", "--severity", "4"]], ids=str)
 def test_wrong_usage_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
@@ -289,51 +286,7 @@ def test_size_is_the_longer_side_of_every_file(clean_folder, tmp_path):
     assert {Image.open(tmp_path / "set" / name).size for name in table["file"]} == {(100, 100)}
 
 
-# --- recall matrix and contact sheet -------------------------------------------------------------------------------
-
-
-def test_matrix_counts_what_the_detector_sees(portrait):
-    image, _ = portrait
-
-    def sees_half_of_the_changed(images):
-        changed = np.array([not np.array_equal(one, image) for one in images])
-        return np.where(changed & (np.arange(len(images)) % 2 == 0), 0.9, 0.1)
-
-    table = recall_matrix(sees_half_of_the_changed, [image] * 4, ["text", "hand"], [1, 3], rng(0), threshold=0.9)
-    clean, *cells = table.itertuples(index=False)
-    assert list(table.columns) == ["kind", "severity", "n", "detected", "recall", "low", "high"]
-    assert (clean.kind, clean.n, clean.detected) == ("clean", 4, 0)
-    assert [(cell.kind, cell.severity) for cell in cells] == [("text", 1), ("text", 3), ("hand", 1), ("hand", 3)]
-    for cell in cells:
-        assert (cell.n, cell.detected, cell.recall) == (4, 2, 0.5)
-        assert (cell.low, cell.high) == (pytest.approx(0.150, abs=1e-3), pytest.approx(0.850, abs=1e-3))
-
-
-def test_matrix_figure_shows_every_cell_and_the_false_alarms(portrait):
-    table = recall_matrix(lambda images: np.ones(len(images)), [portrait[0]] * 2, ["text", "swirl"], [1, 2], rng(0))
-    axis = plot_recall_matrix(table).axes[0]
-    assert [text.get_text() for text in axis.texts] == ["100  (34–100)"] * 4  # noqa: RUF001
-    assert "false alarms: 2 of 2" in axis.get_title()
-
-
-def test_matrix_of_a_checkpoint(clean_folder, tmp_path):
-    import torch
-
-    from artifact_detection.detector.models import build_model, make_checkpoint
-    from artifact_detection.images.transforms import Preprocessing
-
-    torch.manual_seed(0)
-    model = build_model("mobilenet_v3_small", "none", Preprocessing(32))
-    torch.save(make_checkpoint(model), tmp_path / "best.pt")
-    arguments = ["--images", str(clean_folder), "--count", "3", "--kinds", "occlusion", "--severity", "2"]
-    assert main(["--matrix", str(tmp_path / "best.pt"), *arguments]) == 0
-    table = pd.read_csv(tmp_path / "recall_matrix.csv")
-    assert list(table["kind"]) == ["clean", *(kind for kind in KINDS if KINDS[kind] == "occlusion")]
-    assert set(table["n"]) == {3}
-    assert (tmp_path / "recall_matrix.png").stat().st_size > 1000
-
-
-def test_contact_sheet_is_one_small_picture(tmp_path):
-    assert main(["--sheet", str(tmp_path / "sheet.png")]) == 0
+def test_contact_sheet_is_one_small_picture(clean_folder, tmp_path):
+    assert main(["--images", str(clean_folder), "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert Image.open(tmp_path / "sheet.png").width > 800
     assert (tmp_path / "sheet.png").stat().st_size < 400_000

@@ -14,7 +14,7 @@ from artifact_detection.detector import models
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.processes import ALONE
 from artifact_detection.training.config import TrainConfig
-from tests.test_engine import toy_images
+from tests.training.test_trainer import toy_images
 
 ATTEMPTS = read_attempts()
 NAMES = [attempt.name for attempt in ATTEMPTS]

@@ -11,8 +11,8 @@ import torch
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training.sampling import EpochBatches, Sample, TrainingImages, oversample, training_loader
-from tests.test_data import image_set
 from tests.toys import toy_images
+from tests.training.test_data import image_set
 
 
 @pytest.mark.parametrize("labels", [[0] * 90 + [1] * 10, [0] * 10 + [1] * 90], ids=["few artifacts", "few clean"])
