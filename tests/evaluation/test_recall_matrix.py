@@ -9,6 +9,8 @@ from artifact_detection.detector.models import build_model, make_checkpoint
 from artifact_detection.evaluation.recall_matrix import main, plot_recall_matrix, recall_matrix
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.injection import KINDS
+from artifact_detection.portraits import draw_portrait
+from tests.sources import draw_source
 
 
 @pytest.fixture(scope="module")
