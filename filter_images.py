@@ -30,6 +30,7 @@ from artifact_detection.filtering.results import SCORES, Judged, judge_all, writ
 from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, join_crew
 
 WORK = ".work"  # below the output folder: what is known so far
@@ -46,7 +47,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT")
     parser.add_argument("--model", type=Path, help="best.pt of a run")
-    parser.add_argument("--out", type=Path, default=Path("filtered"), help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / "filtered", help="(default: %(default)s)")
     parser.add_argument("--action", choices=actions.ACTIONS, default="report", help="(default: %(default)s)")
     parser.add_argument("--undo", action="store_true", help="put moved images back, remove copies and links")
     bands = parser.add_argument_group("bands")

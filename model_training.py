@@ -27,13 +27,14 @@ from scipy.special import expit
 
 from artifact_detection import figures
 from artifact_detection.detector import models
-from artifact_detection.detector.device import pick_device, pick_precision
+from artifact_detection.detector.device import device_name, peak_memory_mb, pick_device, pick_precision
 from artifact_detection.detector.scoring import predict
 from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import Prevalence
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, join_crew
 from artifact_detection.training import config as configuration
 from artifact_detection.training import data, label_errors, sampling, sharing
@@ -52,7 +53,6 @@ from artifact_detection.training.trainer import (
     validation_row,
 )
 
-HERE = Path(__file__).resolve().parent
 EXPECTED_ERRORS = (
     configuration.ConfigError, data.DatasetError, TrainingError, models.WeightsError,
     models.CheckpointError, RunError, OSError,
@@ -94,8 +94,8 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     model = models.build_model(config.arch, config.weights, preprocessing)
     model.freeze(config.freeze)
 
-    folder = HERE / arguments.runs / crew.gather(arguments.name or default_name(config))[0]
-    cache = None if arguments.no_cache else HERE / arguments.cache
+    folder = arguments.runs.resolve() / crew.gather(arguments.name or default_name(config))[0]
+    cache = None if arguments.no_cache else arguments.cache.resolve()
     with crew.leader_first():
         images = load(config, "train", preprocessing, cache)
         whole = data.enlarged(images, preprocessing, cache) if config.inject else images
@@ -109,7 +109,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
 
 def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet:
     """The images of one split, decoded once; those that cannot be used are named on stderr."""
-    images = data.load_images(HERE / config.dataset, split, preprocessing, cache)
+    images = data.load_images(Path(config.dataset), split, preprocessing, cache)
     for path, reason in images.errors.items():
         print(f"cannot use {split} image {path}: {reason}", file=sys.stderr)
     if cache:
@@ -219,7 +219,11 @@ def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: Tra
             logits = score(trainer.scoring_model, validation, config, trainer.crew)
             row |= validation_row(validation.labels, logits, trainer.loss_function)
             is_best = all(row["val_ap"] > earlier["val_ap"] for earlier in history)
-            history.append(row | {"seconds": round(time.perf_counter() - start, 1)})
+            needed = {
+                "seconds": round(time.perf_counter() - start, 1),
+                "peak_memory_mb": peak_memory_mb(trainer.device),
+            }
+            history.append(row | needed)
             if is_best:
                 run.save("best.pt", models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
             run.write_history(history)
@@ -313,7 +317,7 @@ def facts(
         "training_images": len(training),
         "validation_images": len(validation),
         "unusable_images": len(images.errors),
-        "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else trainer.device.type,
+        "device": device_name(trainer.device),
         "precision": str(trainer.dtype).removeprefix("torch."),
     }
 
@@ -327,8 +331,8 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
     parser.add_argument("--name", help="name of the run folder (default: network and time)")
     parser.add_argument("--resume", action="store_true", help="go on with the run --name, if it was begun")
     parser.add_argument("--config", type=Path, help="TOML file with settings that differ from the defaults")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run folders (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decode-once cache (default: %(default)s)")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of run folders (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache", help="decode-once cache (default: %(default)s)")
     parser.add_argument("--no-cache", action="store_true", help="keep nothing: decode the images again in every epoch")
     parser.add_argument(
         "--folds", type=int, default=0, metavar="K",

@@ -39,10 +39,9 @@ from artifact_detection.organizing import (
     write_manifest,
 )
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
-from artifact_detection.system.paths import printable
+from artifact_detection.system.paths import ROOT, printable
 from artifact_detection.system.transfers import MODES, undo_all
 
-HERE = Path(__file__).resolve().parent
 NOT_LOST = "No file is lost; the next run goes on from here"
 LISTED = 50  # skipped files named on the terminal; the manifest names all
 
@@ -55,8 +54,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--source", type=Path, default=HERE / "test_data", help="holds a folder per split")
-    parser.add_argument("--output", type=Path, default=HERE / "dataset", help="default: dataset/ beside this file")
+    parser.add_argument("--source", type=Path, default=ROOT / "test_data", help="holds a folder per split")
+    parser.add_argument("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside this file")
     parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
     parser.add_argument(
         "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
@@ -83,7 +82,7 @@ def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
             raise UsageError(f"--splits takes names of folders in --source, not {split!r}")
         if not (source / split).is_dir():
             hint = "name the splits there are with --splits"
-            if source == HERE / "test_data":
+            if source == ROOT / "test_data":
                 hint = "draw it: python -m artifact_detection.portraits --out test_data --seed 0"
             raise UsageError(f"no folder {source / split}: {hint}")
     for read in ((source / split).resolve() for split in splits):

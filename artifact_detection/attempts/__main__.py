@@ -42,7 +42,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--minutes", type=float, default=float("inf"), metavar="N", help="begin no attempt after so many minutes")
     add("--list", action="store_true", help="what is done, what is left and how long it will take; train nothing")
     add("--report", action="store_true", help="write the tables of the folder's README from results.csv")
-    add("--dataset", default="dataset", help="folder with train/ and test/ (default: %(default)s)")
+    add("--dataset", default=ROOT / "dataset", help="folder with train/ and test/ (default: %(default)s)")
     add("--weights", default="imagenet", help="imagenet, none, or a state dict file (default: %(default)s)")
     add("--runs", type=Path, default=ROOT / "runs" / "attempts", help="for run folders (default: runs/attempts)")
     add("--folder", type=Path, default=FOLDER, help="of the TOML files and results (default: %(default)s)")

@@ -1,11 +1,11 @@
 """Runs jobs one after another, keeps their results, and goes on where an earlier run ended."""
 
-import json
 import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ import pandas as pd
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
 from artifact_detection.detector.models import load_tensors
-from artifact_detection.system.files import write_atomic
+from artifact_detection.system.files import FolderBusyError, exclusive_lock, write_atomic
 from artifact_detection.system.paths import ROOT
+from artifact_detection.system.processes import end_with_parent
 from artifact_detection.system.tables import to_toml
 
 
@@ -45,17 +46,34 @@ def train(job: Job, place: Place) -> None:
     write_atomic(config, to_toml({"settings": job.protocol.settings_of(job.attempt)}).split("\n", 1)[1])
     arguments = ["--config", config, "--runs", run.parent, "--name", run.name, "--resume", "--folds", job.folds]
     arguments += ["--dataset", place.dataset, "--weights", place.weights, "--seed", job.seed]
-    needed = run.with_suffix(".json")
-    needed.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "artifact_detection.attempts.job", needed, *arguments]
+    command = [str(part) for part in (sys.executable, ROOT / "model_training.py", *arguments)]
+    wait_until_free(run)
     with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
-        code = subprocess.run([str(part) for part in command], cwd=ROOT, stdout=log, stderr=log).returncode
+        code = subprocess.run(command, stdout=log, stderr=log, preexec_fn=end_with_parent).returncode
     if code in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
     if code < 0:
         raise AttemptError(f"killed by signal {-code}; 9 mostly means that memory ran out")
-    if not needed.exists():
+    if code not in (0, 1):
         raise AttemptError(last_words(run.with_suffix(".log")))
+
+
+def wait_until_free(run: Path, seconds: float = 120) -> None:
+    """Until the training of a runner that was killed has saved its last step. Raises AttemptError after a while."""
+    deadline = time.monotonic() + seconds
+    for fold in run.glob("fold-*"):
+        while is_locked(fold):
+            if time.monotonic() > deadline:
+                raise AttemptError(f"another training is at work in {fold}")
+            time.sleep(0.2)
+
+
+def is_locked(folder: Path) -> bool:
+    try:
+        with exclusive_lock(folder):
+            return False
+    except FolderBusyError:
+        return True
 
 
 def last_words(log: Path) -> str:
@@ -67,8 +85,7 @@ def collect(job: Job, place: Place, results: Results) -> None:
     """From a finished run folder into results.csv, history.csv and oof/."""
     run = place.run_folder(job)
     predictions = pd.read_csv(run / "oof_predictions.csv")
-    needed = json.loads(run.with_suffix(".json").read_text())
-    common = {"settings": job.digest, "images": data_digest(predictions), **needed}
+    common = {"settings": job.digest, "images": data_digest(predictions)}
     folds = [run / f"fold-{number}" for number in range(1, job.folds + 1)]
     histories = [pd.read_csv(fold / "history.csv").assign(fold=n) for n, fold in enumerate(folds, 1)]
     rows = [fold_row(fold, history, predictions) | common for fold, history in zip(folds, histories, strict=True)]
@@ -78,6 +95,7 @@ def collect(job: Job, place: Place, results: Results) -> None:
 def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> dict:
     """One fold's validation and out-of-fold metrics, its time and its network's size."""
     number = int(re.search(r"\d+$", fold.name).group())
+    config = tomllib.loads((fold / "config.toml").read_text(encoding="utf-8"))
     validation = quality(pd.read_csv(fold / "val_predictions.csv"))
     held_out = quality(predictions[predictions["fold"] == number])
     weights = load_tensors(fold / "best.pt")["model"]
@@ -87,7 +105,16 @@ def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> di
         **{f"oof_{name}": value for name, value in held_out.items()},
         "seconds": round(history["seconds"].sum(), 1),
         "millions": round(sum(weight.numel() for weight in weights.values()) / 1e6, 2),
+        "peak_memory_mb": history["peak_memory_mb"].max(),
+        "device": config["data"]["device"],
+        "commit": short_commit(config["environment"]["git_commit"]),
     }
+
+
+def short_commit(commit: str) -> str:
+    """Ten digits of it, and "+changes" where there were some."""
+    digits, changes, _ = commit.partition("+")
+    return digits[:10] + changes + ("changes" if changes else "")
 
 
 def run_all(

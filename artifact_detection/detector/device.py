@@ -1,8 +1,16 @@
 """The device a network runs on, and its arithmetic."""
 
+import math
+import os
+import sys
 from contextlib import AbstractContextManager
 
 import torch
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -29,3 +37,20 @@ def _cpu_has_bf16() -> bool:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """Mixed precision on `device`, or nothing at all for float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def device_name(device: torch.device) -> str:
+    """The graphics card by its name, a CPU with its number of cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {os.cpu_count()} cores" if device.type == "cpu" else device.type
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest memory in MB so far: of the GPU where `device` is one, else of this process; NaN where unknown."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6)
+    if resource is None:
+        return math.nan
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)

@@ -148,7 +148,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
         table,
         left_out,
         validation,
-        dataset or ROOT / settings["dataset"],
+        dataset or Path(settings["dataset"]),
         scorer,
         scorer.checkpoint["threshold"],
         scorer.checkpoint["temperature"],

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn.cluster import KMeans
 
 from artifact_detection.evaluation.bands import KEEP
+from artifact_detection.evaluation.comparison import holm
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.store import MEASURES
 
@@ -58,8 +60,8 @@ def compare(judged: Sequence[Judged]) -> list[Comparison]:
     scenes = scene_groups(np.stack([np.frombuffer(row.record.layout, np.uint8) for row in usable]))
     tests = [_compare_numbers(name, column, kept) for name, column in zip(MEASURES, values.T, strict=True)]
     tests.append(_compare_groups(scenes, kept))
-    corrected = holm([test.p_value for test in tests])
-    return [Comparison(**vars(test) | {"p_value": p}) for test, p in zip(tests, corrected, strict=True)]
+    corrected = holm(pd.Series([test.p_value for test in tests]))
+    return [Comparison(**vars(test) | {"p_value": float(p)}) for test, p in zip(tests, corrected, strict=True)]
 
 
 def _compare_numbers(name: str, values: np.ndarray, kept: np.ndarray) -> Comparison:
@@ -90,12 +92,3 @@ def scene_groups(layouts: np.ndarray) -> np.ndarray:
     sizes = np.bincount(groups, minlength=clusters)
     rank = np.argsort(np.argsort(-sizes, kind="stable"), kind="stable")
     return rank[groups]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: adjusted p-values in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted.tolist()

@@ -1,7 +1,10 @@
 """Sharing a run among the processes that torchrun started; alone, every step is a no-op."""
 
+import ctypes
 import io
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 PATIENCE = timedelta(days=30)  # to wait for the slowest process
 
 
@@ -85,3 +89,9 @@ def join_crew(on_gpu: bool = False) -> Iterator[Crew]:
             yield crew
     finally:
         distributed.destroy_process_group()
+
+
+def end_with_parent() -> None:
+    """In a child, before its program begins: SIGTERM when the parent dies, however it dies. On Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -6,6 +6,7 @@ Source of the idea: google-research/big_vision (unknown keys fail), nanoGPT (a c
 import argparse
 import dataclasses
 import difflib
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from artifact_detection.detector.models import ARCHS, FREEZE
 from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS
 from artifact_detection.injection import SEVERITIES
+from artifact_detection.system.paths import ROOT
 from artifact_detection.training.sampling import OVERSAMPLING
 from artifact_detection.training.schedules import SCHEDULES
 
@@ -33,7 +35,7 @@ def _setting(default, text: str, group: str, choices: Sequence[str] | None = Non
 class TrainConfig:
     """Everything that decides the result of a training run. A field is a flag (`--batch-size`) and a TOML key."""
 
-    dataset: str = _setting("dataset", "folder with {train,test}/{artifacts,no_artifacts}/", "data")
+    dataset: str = _setting(str(ROOT / "dataset"), "folder with {train,test}/{artifacts,no_artifacts}/", "data")
     validation: float = _setting(0.2, "share of the training images kept for validation", "data")
     oversampling: str = _setting(
         "random",
@@ -150,5 +152,8 @@ def given_flags(arguments: argparse.Namespace) -> dict:
 
 
 def merge(file: Path | None, flags: dict) -> TrainConfig:
-    """Defaults < file < flags. Raises ConfigError."""
-    return TrainConfig(**{**(read_toml(file) if file else {}), **flags})
+    """Defaults < file < flags; the dataset's path becomes absolute. Raises ConfigError."""
+    values = (read_toml(file) if file else {}) | flags
+    if "dataset" in values:
+        values["dataset"] = os.path.abspath(values["dataset"])
+    return TrainConfig(**values)

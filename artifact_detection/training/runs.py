@@ -19,11 +19,14 @@ import torch
 
 from artifact_detection.detector.models import load_tensors
 from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
+from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import ALONE, Crew
 from artifact_detection.system.tables import to_toml
 from artifact_detection.training.data import ImageSet
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
+
+CHANGES = ("status", "--porcelain", "-uno", "--", ".", ":!model-training-attempts")
 
 
 class RunError(Exception):
@@ -131,13 +134,16 @@ class RunFolder:
 
 
 def git_commit() -> str:
-    """The commit of this checkout, with "+changes" if tracked files differ from it; "unknown" outside git."""
+    """The commit of this checkout, with "+changes" if tracked files differ from it; "unknown" outside git.
+
+    The folder of attempts does not count: their results are written there.
+    """
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "HEAD") + ("+changes" if git(*CHANGES) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

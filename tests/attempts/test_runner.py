@@ -1,6 +1,5 @@
 """What runs the attempts: results, resuming, failures, and what a killed run leaves."""
 
-import json
 import os
 import signal
 import subprocess
@@ -19,8 +18,10 @@ from artifact_detection.attempts import __main__ as command_line
 from artifact_detection.attempts.catalogue import RECIPE, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, Job, Protocol, plan
 from artifact_detection.attempts.results import Results, quality
-from artifact_detection.attempts.runner import AttemptError, Place, last_words, run_all
+from artifact_detection.attempts.runner import AttemptError, Place, last_words, run_all, wait_until_free
 from artifact_detection.labels import CLASSES
+from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.tables import to_toml
 from tests.training.test_trainer import toy_images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,12 +99,12 @@ def fake_run(job: Job, place: Place) -> None:
     for fold in range(1, job.folds + 1):
         (path / f"fold-{fold}").mkdir(parents=True, exist_ok=True)
         table.to_csv(path / f"fold-{fold}" / "val_predictions.csv", index=False)
-        history = pd.DataFrame({"epoch": [1, 2], "val_ap": [0.3, 0.4], "seconds": [1.5, 1.0]})
+        history = pd.DataFrame({"epoch": [1, 2], "val_ap": [0.3, 0.4], "seconds": [1.5, 1.0], "peak_memory_mb": 100})
+        config = to_toml({"data": {"device": "none"}, "environment": {"git_commit": "abc"}})
+        (path / f"fold-{fold}" / "config.toml").write_text(config)
         history.to_csv(path / f"fold-{fold}" / "history.csv", index=False)
         torch.save({"model": {"weight": torch.zeros(1000, 1000)}}, path / f"fold-{fold}" / "best.pt")
     table.to_csv(path / "oof_predictions.csv", index=False)
-    needed = {"peak_memory_mb": 100, "device": "none", "commit": "abc"}
-    path.with_suffix(".json").write_text(json.dumps(needed))
 
 
 @pytest.fixture
@@ -161,8 +162,6 @@ def test_time_is_up_before_the_next_job(jobs, place, folder, capsys):
 
 
 def test_two_runners_at_once_are_refused(run, tmp_path, capsys):
-    from artifact_detection.system.files import exclusive_lock
-
     (tmp_path / "runs").mkdir()
     with exclusive_lock(tmp_path / "runs"):
         assert run() == 2
@@ -194,13 +193,13 @@ def test_last_words_are_the_last_line_that_says_anything(tmp_path):
     assert last_words(tmp_path / "log") == "model_training.py: no memory"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a parent's end cannot be seen there")
+@pytest.mark.skipif(sys.platform != "linux", reason="a parent's end is not told elsewhere")
 def test_a_killed_runner_takes_its_training_along():
-    child = (
-        "import os, time; from artifact_detection.attempts.job import end_with_parent as e; e(); print(os.getpid(), "
+    child = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
+    parent = (
+        f"import subprocess; from artifact_detection.system.processes import end_with_parent as e; "
+        f"subprocess.run({child!r}, preexec_fn=e)"
     )
-    child += "flush=True); time.sleep(60)"
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         pid = int(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
@@ -209,3 +208,10 @@ def test_a_killed_runner_takes_its_training_along():
         time.sleep(0.05)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_it_waits_for_the_last_step_of_a_killed_runners_training(tmp_path):
+    (tmp_path / "run" / "fold-1").mkdir(parents=True)
+    with exclusive_lock(tmp_path / "run" / "fold-1"), pytest.raises(AttemptError, match="another training is at work"):
+        wait_until_free(tmp_path / "run", seconds=0.3)
+    wait_until_free(tmp_path / "run")

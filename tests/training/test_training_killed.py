@@ -54,7 +54,7 @@ def signalled_train(arguments, target, moment, number):
 
 def results(folder):
     run = folder / "runs" / "run"
-    history = pd.read_csv(run / "history.csv").drop(columns="seconds")
+    history = pd.read_csv(run / "history.csv").drop(columns=["seconds", "peak_memory_mb"])
     weights = torch.load(run / "last.pt", weights_only=True)["trainer"]["model"]
     files = {name: (run / name).read_bytes() for name in RESULTS}
     return history.to_csv(), {name: value.numpy().tobytes() for name, value in weights.items()}, files
