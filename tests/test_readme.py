@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```\n(.*?)```", README.replace("   ```", "```"), flags=re.DOTALL)
 COMMANDS = sorted({line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()} - {""})
@@ -50,7 +50,7 @@ def test_linked_and_shown_files_exist():
 def test_tree_names_what_is_there():
     tree = next(block for block in BLOCKS if block.startswith("README.md"))
     named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line and not line.startswith(" ")}
-    rooms = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("    ")}
+    rooms = set(re.findall(r"^  [ 1-6] ([\w.]+)", tree, flags=re.MULTILINE))
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert {path.split("/")[0] for path in tracked if not path.startswith(".")} == named
     package = {path.split("/")[1] for path in tracked if path.startswith("artifact_detection/")} - {"__init__.py"}
