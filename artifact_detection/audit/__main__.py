@@ -17,8 +17,21 @@ from artifact_detection.system.files import write_atomic
 from artifact_detection.system.memory import keep_freed_memory
 
 
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m artifact_detection.audit", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/")
+    parser.add_argument("--html", type=Path, help="write a report with pictures")
+    parser.add_argument("--csv", type=Path, help="write the measures of every file")
+    parser.add_argument(
+        "--pattern", default=DEFAULT_PATTERN, help="finds the label in a file name (default: %(default)s)"
+    )
+    parser.add_argument("--artifact-label", default="1", help="the label that means artifact (default: %(default)s)")
+    parser.add_argument("--no-cache", action="store_true", help="keep no measurements beside the dataset")
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parse_arguments(arguments)
     keep_freed_memory(large=False)
     try:
         audit = audit_dataset(options.folder, options.pattern, options.artifact_label, cache=not options.no_cache)
@@ -33,19 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         return _fail(str(error))
     return int(worst(checks) == STOP or len(audit.usable) < len(audit.table))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m artifact_detection.audit", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/")
-    parser.add_argument("--html", type=Path, help="write a report with pictures")
-    parser.add_argument("--csv", type=Path, help="write the measures of every file")
-    parser.add_argument(
-        "--pattern", default=DEFAULT_PATTERN, help="finds the label in a file name (default: %(default)s)"
-    )
-    parser.add_argument("--artifact-label", default="1", help="the label that means artifact (default: %(default)s)")
-    parser.add_argument("--no-cache", action="store_true", help="keep no measurements beside the dataset")
-    return parser
 
 
 def _print(audit: Audit, checks: list[Check]) -> None:

@@ -238,8 +238,7 @@ def _with_interval(
     return Estimate(value, bottom + scale * low, bottom + scale * high, n, reason)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: done; 1: done, but rows were left out; 2: nothing usable or wrong usage."""
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m artifact_detection.evaluation.metrics", description=__doc__.split("\n")[0]
     )
@@ -249,7 +248,12 @@ def main(arguments: list[str] | None = None) -> int:
     add("--pattern", default=DEFAULT_PATTERN, help="file name -> label, if there is no label column")
     add("--threshold", type=float, help="cut the probabilities here instead of reading the predictions")
     add("--out", type=Path, default=Path("metrics.json"), help="default: %(default)s, in the working folder")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0: done; 1: done, but rows were left out; 2: nothing usable or wrong usage."""
+    options = parse_arguments(arguments)
     try:
         table = read_predictions(options.predictions, options.artifact_label, options.pattern)
         summary = summarize_table(table, options.threshold)

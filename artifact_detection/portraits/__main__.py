@@ -18,8 +18,21 @@ from artifact_detection.portraits import dataset
 from artifact_detection.system.files import write_atomic
 
 
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m artifact_detection.portraits", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder that gets train/ and test/")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="everything is drawn from it (default 0)")
+    parser.add_argument("--train", type=_whole(0), default=480, help="images in train/ (default 480)")
+    parser.add_argument("--test", type=_whole(0), default=200, help="images in test/ (default 200)")
+    parser.add_argument(
+        "--prevalence", type=_share, default=Fraction(1, 5), help="share with an artifact (default 0.2)"
+    )
+    parser.add_argument("--size", type=_whole(32), default=192, help="width and height in pixels (default 192)")
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parse_arguments(arguments)
     plan = _plan(options)
     try:
         _check_folders(options.out, plan)
@@ -33,19 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
         share = Prevalence.of(label for name, _, label in plan if name == split)
         print(f"{options.out / split}: {share.total} images, {share.artifacts} with an artifact")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m artifact_detection.portraits", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets train/ and test/")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="everything is drawn from it (default 0)")
-    parser.add_argument("--train", type=_whole(0), default=480, help="images in train/ (default 480)")
-    parser.add_argument("--test", type=_whole(0), default=200, help="images in test/ (default 200)")
-    parser.add_argument(
-        "--prevalence", type=_share, default=Fraction(1, 5), help="share with an artifact (default 0.2)"
-    )
-    parser.add_argument("--size", type=_whole(32), default=192, help="width and height in pixels (default 192)")
-    return parser
 
 
 def _whole(smallest: int):
