@@ -85,7 +85,7 @@ def test_the_deepest_map_that_is_fine_enough_is_explained(arch, size, cells):
 
 def test_on_the_last_map_before_an_average_gradcam_is_hirescam(monkeypatch):
     """There the gradient is the same at every place (Draelos and Carin, arXiv 2011.08891)."""
-    monkeypatch.setattr(explain, "CELLS", 1)
+    monkeypatch.setattr(f"{heatmaps.__module__}.CELLS", 1)
     torch.manual_seed(0)
     model = build_model("resnet18", "none", Preprocessing(SIZE))
     images = torch.randint(0, 256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
@@ -114,7 +114,7 @@ def test_hirescam_sums_to_the_logit_of_a_linear_head():
 
 
 def test_explain_takes_images_of_any_size_in_batches(monkeypatch):
-    monkeypatch.setattr(explain, "BATCH", 2)
+    monkeypatch.setattr(f"{heatmaps.__module__}.BATCH", 2)
     images = [np.kron(red_square(8, 40), np.ones((k, k, 1), np.uint8)) for k in (1, 2, 3)]
     maps = explain(RedDetector(), images)
     np.testing.assert_allclose(maps, maps[:1].repeat(3, 0), atol=1e-6)

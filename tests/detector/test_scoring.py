@@ -12,6 +12,7 @@ from artifact_detection.detector import scoring
 from artifact_detection.detector.models import CheckpointError, build_model, make_checkpoint
 from artifact_detection.detector.scoring import Scorer, load_predictor
 from artifact_detection.filtering import int8
+from artifact_detection.images import decoding
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.threads import AHEAD, prepared_batches
@@ -108,7 +109,7 @@ def test_large_images_are_in_memory_one_at_a_time(monkeypatch):
         return path
 
     def hold(item: str) -> str:
-        with scoring.decoded(item) as image:
+        with decoding.decoded(item) as image:
             with lock:
                 inside.append(item)
                 most.append(len(inside))
@@ -117,8 +118,8 @@ def test_large_images_are_in_memory_one_at_a_time(monkeypatch):
                 inside.remove(item)
             return image
 
-    monkeypatch.setattr(scoring, "LARGE", 10)
-    monkeypatch.setattr(scoring, "decode_file", decode)
+    monkeypatch.setattr(decoding, "LARGE", 10)
+    monkeypatch.setattr(decoding, "decode_file", decode)
     assert list(prepared_batches(hold, [list("abcdefgh")], threads=8)) == [list("abcdefgh")]
     assert max(most) == 1
 
@@ -126,8 +127,8 @@ def test_large_images_are_in_memory_one_at_a_time(monkeypatch):
 def test_gentle_decoding_changes_no_pixel(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(256, size=(20, 30, 3)).astype(np.uint8))
-    monkeypatch.setattr(scoring, "LARGE", 10)
-    with scoring.decoded(path) as image:
+    monkeypatch.setattr(decoding, "LARGE", 10)
+    with decoding.decoded(path) as image:
         assert (image.pixels == read_image(path)).all()
 
 

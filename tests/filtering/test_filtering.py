@@ -22,7 +22,7 @@ from artifact_detection.filtering.policy import (
 )
 from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import Judged
-from artifact_detection.filtering.shift import compare, holm, scene_groups
+from artifact_detection.filtering.shift import compare, scene_groups
 from artifact_detection.filtering.stages import score_batches
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
 from artifact_detection.images.transforms import Preprocessing
@@ -137,10 +137,6 @@ def test_false_alarms_stay_rare():
 def test_too_few_images_are_not_compared():
     values, layouts = np.zeros((6, len(MEASURES))), np.zeros((6, 3 * LAYOUT**2), np.uint8)
     assert compare(judged([KEEP] * 4 + [REJECT] * 2, values, layouts)) == []
-
-
-def test_holm():
-    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
 
 
 def test_scene_groups_put_the_largest_first():

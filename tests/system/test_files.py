@@ -151,7 +151,7 @@ def test_a_killed_holder_lets_go(tmp_path):
         "import sys, time; from artifact_detection.system.files import exclusive_lock\n"
         "with exclusive_lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
-    root = Path(files.__file__).parents[1]
+    root = Path(files.__file__).parents[2]
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as holder:
         assert holder.stdout.readline() == b"held\n"

@@ -7,7 +7,7 @@ import pytest
 PAGE_FAULTS = """
 import resource, sys
 import numpy as np
-from artifact_detection.memory import keep_freed_memory
+from artifact_detection.system.memory import keep_freed_memory
 
 def page_faults() -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

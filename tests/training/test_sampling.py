@@ -130,7 +130,8 @@ def test_both_views_are_augmented_each_on_its_own():
 
 def test_a_program_that_ends_with_a_loader_under_way_ends():
     code = """
-        from artifact_detection.sampling import *
+        from artifact_detection.images.transforms import Preprocessing
+        from artifact_detection.training.sampling import EpochBatches, TrainingImages, training_loader
         from tests.toys import toy_images
         images = toy_images()
         batches = EpochBatches(images.labels, 8, "none", seed=0)
