@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> int:
 def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int:
     """The whole story, from class folders to scored run folders."""
     torch.manual_seed(config.seed)
-    preprocessing = Preprocessing(config.image_size, crop=config.crop)
-    model = models.build_model(config.arch, config.weights, preprocessing)
+    preprocessing = models.default_preprocessing(config.arch, config.image_size, config.crop)
+    model = models.build_model(config.arch, config.weights, preprocessing, config.with_regions)
     model.freeze(config.freeze)
 
     folder = arguments.runs.resolve() / crew.gather(arguments.name or default_name(config))[0]
@@ -165,8 +165,9 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
     )
     samples = sampling.TrainingImages(
-        training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity
-    )
+        training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity,
+        benign=config.benign, degraded=config.degrade, regions=config.with_regions,
+    )  # fmt: skip
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     return Trainer(
         model,

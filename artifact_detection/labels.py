@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 CLASSES = ("no_artifacts", "artifacts")  # index 0, index 1; a probability is always P(artifacts)
 CLEAN, ARTIFACT = 0, 1
+FAMILIES = ("overlay", "occlusion", "anatomy", "generation")  # of artifacts, in the order of a detector's maps
 DIGITS = ("0", "1")  # the label texts of the usual file names; which one means "artifact" is a setting
 DEFAULT_PATTERN = r"_(?P<label>\d)(?=\.[^.]*$)"  # the last `_<digit>` before the extension
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})

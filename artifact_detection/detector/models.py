@@ -9,11 +9,10 @@ import torch
 import torchvision
 from torch import nn
 
-from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.labels import CLASSES
 from artifact_detection.detector import lite
-from artifact_detection.labels import FAMILIES
 from artifact_detection.detector.regions import DenseHead, find_levels
+from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.labels import CLASSES, FAMILIES
 
 ARCHS = (
     "vgg16", "vgg19", "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b2",

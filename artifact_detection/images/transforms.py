@@ -51,6 +51,13 @@ class Preprocessing:
             views.append(resize(image[top:bottom, left:right], self.size))
         return views[0] if len(views) == 1 else np.hstack(views)
 
+    def fit_mask(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """(H, W) integers that belong to the pixels of `image` -> (*shape), where `fit(image)` has those pixels."""
+        left, top, right, bottom = (0, 0, 0, 0) if self.crop == "full" else face_square(image)
+        parts = {"full": [mask], "face": [mask[top:bottom, left:right]], "both": [mask, mask[top:bottom, left:right]]}
+        size = (self.size, self.size)
+        return np.hstack([cv2.resize(part, size, interpolation=cv2.INTER_NEAREST) for part in parts[self.crop]])
+
     def place(self, image: np.ndarray) -> tuple[float, ...]:
         """Where the cropped view lies in the image: left, top, right, bottom as shares of its sides."""
         if self.crop == "full":

@@ -12,17 +12,20 @@ import cv2
 import numpy as np
 
 from artifact_detection.images.faces import Face, find_face
-from artifact_detection.injection import anatomy, generation, occlusion, overlay
+from artifact_detection.injection import anatomy, confusion, generation, marks, occlusion, overlay
 from artifact_detection.injection.scene import Scene
+from artifact_detection.labels import FAMILIES
 
-_FAMILY_MODULES = {
-    "overlay": overlay, "occlusion": occlusion, "anatomy": anatomy, "generation": generation
-}  # fmt: skip
-FAMILIES = tuple(_FAMILY_MODULES)
-KINDS = {kind: family for family, module in _FAMILY_MODULES.items() for kind in module.KINDS}
+_FAMILY_PAINTERS = {
+    "overlay": overlay.KINDS | marks.KINDS,
+    "occlusion": occlusion.KINDS,
+    "anatomy": anatomy.KINDS | confusion.KINDS,
+    "generation": generation.KINDS,
+}
+KINDS = {kind: family for family in FAMILIES for kind in _FAMILY_PAINTERS[family]}
 SEVERITIES = (1, 2, 3)
 
-_PAINTERS = {kind: paint for module in _FAMILY_MODULES.values() for kind, paint in module.KINDS.items()}
+_PAINTERS = {kind: paint for painters in _FAMILY_PAINTERS.values() for kind, paint in painters.items()}
 _SECOND = 0.15  # share of images that `inject_random` gives a second artifact
 _ROUNDING = 2  # smaller changes (levels of 255) are rounding: they are undone and stay out of the mask
 _VISIBLE_STEP = 24  # a pixel that changes by so many levels in a channel is seen
@@ -61,18 +64,19 @@ def inject_random(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One random artifact, now and then two, for training: a family is drawn, then a kind of it, then a severity.
 
-    Arguments and results as `inject`'s; all randomness is drawn from `rng`.
+    Arguments as `inject`'s; all randomness is drawn from `rng`. Returns the new image and its regions (H, W) uint8:
+    0 where it is as before, else 1 + the number in FAMILIES of what changed it last.
     """
     face = face or find_face(image)
-    mask = np.zeros(image.shape[:2], bool)
+    regions = np.zeros(image.shape[:2], np.uint8)
     families = [[kind for kind in kinds if KINDS[kind] == family] for family in FAMILIES]
     families = [members for members in families if members]
     for _ in range(2 if rng.random() < _SECOND else 1):
         members = families[rng.integers(len(families))]
         kind, severity = members[rng.integers(len(members))], severities[rng.integers(len(severities))]
         image, changed = inject(image, kind, severity, rng, face)
-        mask |= changed
-    return image, mask
+        regions[changed] = 1 + FAMILIES.index(KINDS[kind])
+    return image, regions
 
 
 def _check(image: np.ndarray, kind: str, severity: int) -> None:

@@ -224,6 +224,18 @@ def posterised_patch(scene: Scene) -> None:
     _mix(scene, window, alpha, np.floor(region / step) * step + np.float32(scene.rng.uniform(0, 0.9, 3)) * step)
 
 
+def ghost(scene: Scene) -> None:
+    """A part seen double: a second, half-transparent copy, moved by more than any blur."""
+    window, alpha = _region(scene, 0.6, 1.0)
+    x, y, w, h = window
+    angle = scene.uniform(0, 2 * np.pi)
+    shift = scene.level(0.09, 0.2) * scene.unit * np.array([np.cos(angle), np.sin(angle)])
+    matrix = np.float32([[1, 0, x + shift[0]], [0, 1, y + shift[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    copy = cv2.warpAffine(scene.image, matrix, (w, h), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    _mix(scene, window, alpha * scene.level(0.4, 0.55, 0.1), copy.astype(np.float32))
+
+
 KINDS = {
     "checkerboard": checkerboard,
     "frequency_grid": frequency_grid,
@@ -234,4 +246,5 @@ KINDS = {
     "patch_seam": patch_seam,
     "noise_patch": noise_patch,
     "posterised_patch": posterised_patch,
+    "ghost": ghost,
 }

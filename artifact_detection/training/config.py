@@ -14,6 +14,7 @@ from pathlib import Path
 
 from artifact_detection.detector.models import ARCHS, FREEZE
 from artifact_detection.evaluation.thresholds import parse_target
+from artifact_detection.images.augmentation import PRESETS
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS
 from artifact_detection.injection import SEVERITIES
 from artifact_detection.system.paths import ROOT
@@ -21,6 +22,7 @@ from artifact_detection.training.sampling import OVERSAMPLING
 from artifact_detection.training.schedules import SCHEDULES
 
 CLASS_WEIGHTS = ("none", "balanced")
+REGIONS = ("auto", "on", "off")
 
 
 class ConfigError(Exception):
@@ -47,6 +49,14 @@ class TrainConfig:
     augmentation: str = _setting("heavy", "preset of random transformations", "data", tuple(AUGMENTATIONS))
     inject: float = _setting(0.0, "probability that a clean training image gets a synthetic artifact", "data")
     inject_severity: int = _setting(1, "slightest injected artifacts: 1 slight, 2 plain, 3 gross", "data", SEVERITIES)
+    benign: float = _setting(0.0, "share of the images that get an edit that is no artifact", "data")
+    degrade: float = _setting(0.0, "share of the images that go through scaling, noise and JPEG", "data")
+    regions: str = _setting(
+        "auto",
+        "teach where the injected artifacts are and of which family, by a dense head (auto: with --inject)",
+        "data",
+        REGIONS,
+    )
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
     crop: str = _setting("full", "what the network sees: the full image, the face, or both side by side", "data", CROPS)
 
@@ -84,7 +94,7 @@ class TrainConfig:
     workers: int = _setting(-1, "processes that prepare batches, -1 for automatic", "machine")
 
     def __post_init__(self):
-        for name in ("validation", "inject", "focal_alpha", "label_smoothing", "ema"):
+        for name in ("validation", "inject", "benign", "degrade", "focal_alpha", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
         for name in ("epochs", "batch_size", "image_size", "lr"):
@@ -95,6 +105,8 @@ class TrainConfig:
                 raise ConfigError(f"--{flag(name)} cannot be negative")
         if self.batch_size < 2:
             raise ConfigError("--batch-size must be at least 2: batch norm cannot do with one image")
+        if self.regions == "on" and not self._can_teach_regions:
+            raise ConfigError("--regions on needs --inject, which makes masks, and --augmentation none, light or heavy")
         try:
             parse_target(self.target)
         except ValueError as error:
@@ -103,6 +115,15 @@ class TrainConfig:
             choices = setting.metadata["choices"]
             if choices and getattr(self, setting.name) not in choices:
                 raise ConfigError(f"{setting.name} = {getattr(self, setting.name)!r}: choose from {', '.join(choices)}")
+
+    @property
+    def _can_teach_regions(self) -> bool:
+        return self.inject > 0 and self.augmentation in PRESETS
+
+    @property
+    def with_regions(self) -> bool:
+        """Whether the network gets a dense head."""
+        return self.regions != "off" and self._can_teach_regions
 
 
 def flag(name: str) -> str:

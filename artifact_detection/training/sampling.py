@@ -8,13 +8,18 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from artifact_detection.detector.regions import STRIDE
+from artifact_detection.images.augmentation import DRAWS, apply_cv2, draw, warp
 from artifact_detection.images.faces import Face, find_face
 from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
-from artifact_detection.injection import KINDS, SEVERITIES, inject_random
+from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject_random
+from artifact_detection.injection.benign import edit_benignly
+from artifact_detection.injection.degradation import degrade
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training.data import DatasetError, ImageSet
 
@@ -122,7 +127,10 @@ class TrainingImages(Dataset):
     """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
 
     whole: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts;
-    kinds: which ones.
+    kinds: which ones. benign: share of the images that get a benign edit, artifact or not. degraded: share of the
+    samples that go through scaling, noise and JPEG; an image with and without an artifact goes through the same.
+    regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
+    of each family covers; -1 everywhere where that is not known.
     """
 
     def __init__(
@@ -133,28 +141,69 @@ class TrainingImages(Dataset):
         whole: bool = False,
         slightest: int = 1,
         kinds: Sequence[str] = tuple(KINDS),
+        benign: float = 0.0,
+        degraded: float = 0.0,
+        regions: bool = False,
     ):
-        self.kinds = kinds
+        self.kinds, self.preset, self.benign, self.degraded, self.regions = kinds, preset, benign, degraded, regions
         self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
         self.augment, self.preprocessing, self.whole = augmentation(preset), preprocessing, whole
         self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
 
-    def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, ...]:
         image, label = self.images[sample.row], self.labels[sample.row]
+        painted, target = np.zeros(image.shape[:2], np.uint8), torch.tensor(float(sample.inject or label))
+        known = sample.inject or label == CLEAN
+        image = self.edited(sample, image)
         if sample.inject:
-            image, label = self.with_artifact(sample, image), ARTIFACT
+            rng = np.random.default_rng(sample.seed)
+            image, painted = inject_random(image, rng, self.kinds, self.severities, self.face(sample.row, image))
+        rng = np.random.default_rng((sample.seed, 2))  # of both twins: only the artifact is to tell them apart
+        if rng.random() < self.degraded:
+            image = degrade(image, rng)
         if self.whole:
+            painted = self.preprocessing.fit_mask(painted, image) if self.regions else painted
             image = self.preprocessing.fit(image)
-        views = np.split(image, range(image.shape[0], image.shape[1], image.shape[0]), axis=1)
+        if not self.regions:
+            return self.augmented(sample, image), target
+        image, painted = self.warped(sample, image, painted)
+        return image, target, cell_shares(painted) if known else torch.full_like(cell_shares(painted), -1)
+
+    def face(self, row: int, image: np.ndarray) -> Face:
+        if row not in self.faces:
+            self.faces[row] = find_face(image)
+        return self.faces[row]
+
+    def edited(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+        """The image with a benign edit or as it is. Twins draw apart, so an edit says nothing about the label."""
+        rng = np.random.default_rng((sample.seed, int(sample.inject)))
+        return edit_benignly(image, rng, self.face(sample.row, image)) if rng.random() < self.benign else image
+
+    def augmented(self, sample: Sample, image: np.ndarray) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sample.seed)
-            return torch.cat([self.augment(to_tensor(view)) for view in views], 2), torch.tensor(float(label))
+            return torch.cat([self.augment(to_tensor(view)) for view in _views(image)], 2)
 
-    def with_artifact(self, sample: Sample, image: np.ndarray) -> np.ndarray:
-        if sample.row not in self.faces:
-            self.faces[sample.row] = find_face(image)
-        rng = np.random.default_rng(sample.seed)
-        return inject_random(image, rng, self.kinds, self.severities, self.faces[sample.row])[0]
+    def warped(self, sample: Sample, image: np.ndarray, painted: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+        """Image and painted regions under the same augmentation, each view with one of its own."""
+        rng, images, masks = np.random.default_rng((sample.seed, 3)), [], []
+        for view, mask in zip(_views(image), _views(painted), strict=True):
+            drawn = draw(self.preset, rng.random(DRAWS))
+            images.append(apply_cv2(view, drawn))
+            masks.append(warp(mask, drawn.inverse, nearest=True))
+        return to_tensor(np.hstack(images)), np.hstack(masks)
+
+
+def _views(image: np.ndarray) -> list[np.ndarray]:
+    """The squares that stand side by side."""
+    return np.split(image, range(image.shape[0], image.shape[1], image.shape[0]), axis=1)
+
+
+def cell_shares(painted: np.ndarray) -> torch.Tensor:
+    """(H, W) uint8, see `inject_random` -> (families, H / 8, W / 8) float32: the share of each cell in each family."""
+    size = tuple(-(-side // STRIDE) for side in painted.shape[::-1])
+    planes = ((painted == 1 + number).astype(np.float32) for number in range(len(FAMILIES)))
+    return torch.from_numpy(np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes]))
 
 
 class EvaluationImages(Dataset):

@@ -14,8 +14,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from artifact_detection.detector.device import autocast
+from artifact_detection.processes import ALONE, Crew
 from artifact_detection.system.processes import ALONE, Crew
 from artifact_detection.training import sharing
+from artifact_detection.training.losses import region_loss
 
 OPTIMIZERS = {  # fused: one pass over the weights
     "adam": partial(torch.optim.Adam, fused=True),
@@ -84,10 +86,10 @@ class Trainer:
         self.model.train()
         steps = tqdm(self.loader, f"epoch {epoch + 1}", len(batches), initial=self.done, unit="batch", leave=False,
                      disable=None if self.crew.leads else True)  # fmt: skip
-        for images, targets in steps:
+        for batch in steps:
             draws = np.random.SeedSequence((self.seed, epoch, self.done)).generate_state(1)
             torch.manual_seed(int(draws[0]))
-            self.loss += self.step(images, targets) * len(targets)
+            self.loss += self.step(*batch) * len(batch[0])
             self.done += 1
             if self.crew.any(stop(), self.device):
                 raise Interrupted
@@ -95,13 +97,16 @@ class Trainer:
         self.done, self.loss = 0, 0.0
         return loss
 
-    def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
-        """One update from (B, 3, H, W) uint8 and (B,) float32: the loss. TrainingError if it is not finite."""
-        images, targets = images.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+    def step(self, *batch: torch.Tensor) -> float:
+        """One update from (B, 3, H, W) uint8, (B,) float32 and, for a dense head, (B, families, h, w) float32, see
+        `TrainingImages`: the loss. TrainingError if it is not finite."""
+        images, targets, *regions = (part.to(self.device, non_blocking=True) for part in batch)
         share = self._take_part()
         with autocast(self.device, self.dtype):
-            logits = self.network(images)  # (B,)
+            logits, *maps = self.network(images, with_maps=True) if regions else (self.network(images),)  # (B,)
         loss = self.loss_function(logits.float(), targets)
+        if regions:
+            loss = loss + region_loss(maps[0].float(), regions[0])
         if self.crew.any(not torch.isfinite(loss), self.device):
             raise TrainingError(f"the loss became {loss.item()}: try a lower --lr or --precision fp32")
         self.optimizer.zero_grad(set_to_none=True)

@@ -132,11 +132,11 @@ def test_wrong_arguments_are_refused(image, kind, severity, message):
 def test_random_injection_keeps_to_the_given_kinds_and_tells_the_whole_change(portrait):
     image, face = portrait
     for seed in range(20):
-        result, mask = inject_random(image, rng(seed), face=face)
-        assert np.array_equal(mask | (result == image).all(axis=2), np.ones(mask.shape, bool))
-        assert mask.any()
-    only = inject_random(image, rng(1), ["block_glitch"], [3], face)[0]
-    assert not np.array_equal(only, image)
+        result, regions = inject_random(image, rng(seed), face=face)
+        assert (regions.astype(bool) | (result == image).all(axis=2)).all()
+        assert 0 < regions.max() <= len(FAMILIES)
+    only, regions = inject_random(image, rng(1), ["block_glitch"], [3], face)
+    assert not np.array_equal(only, image) and set(np.unique(regions)) == {0, 1 + FAMILIES.index("generation")}
 
 
 def test_an_injected_image_survives_png(portrait):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from artifact_detection.augmentation import DRAWS, PRESETS, apply_cv2, apply_torch, draw, warp
-from artifact_detection.transforms import to_tensor
+from artifact_detection.images.augmentation import DRAWS, PRESETS, apply_cv2, apply_torch, draw, warp
+from artifact_detection.images.transforms import to_tensor
 
 
 @pytest.fixture
@@ -48,7 +48,9 @@ def test_colours_are_those_of_torchvision(image):
     u[[6, 7, 8]] = 0.8, 0.1, 0.3
     brightness, contrast, saturation = 1 + np.array([0.3, 0.3, 0.2]) * (2 * u[6:9] - 1)
     image = image // 2 + 30  # so that nothing is clipped on the way
-    expected = v2.functional.adjust_saturation(v2.functional.adjust_brightness(to_tensor(image), brightness), saturation)
+    expected = v2.functional.adjust_saturation(
+        v2.functional.adjust_brightness(to_tensor(image), brightness), saturation
+    )
     expected = v2.functional.adjust_contrast(expected, contrast).permute(1, 2, 0).numpy()
     u[0] = 0.9
     assert np.abs(expected.astype(int) - apply_cv2(image, draw("heavy", u))).max() <= 3
@@ -65,7 +67,9 @@ def test_hue_turns_colours_and_leaves_greys():
     u = np.full(DRAWS, 0.5)
     u[0], u[9] = 0.9, 1.0
     picture = np.full((4, 4, 3), (200, 60, 60), np.uint8)
-    turned = [cv2.cvtColor(p, cv2.COLOR_RGB2HSV)[0, 0, 0].astype(int) for p in (picture, apply_cv2(picture, draw("heavy", u)))]
+    turned = [
+        cv2.cvtColor(p, cv2.COLOR_RGB2HSV)[0, 0, 0].astype(int) for p in (picture, apply_cv2(picture, draw("heavy", u)))
+    ]
     assert 1 <= (turned[0] - turned[1]) % 180 <= 8 or 1 <= (turned[1] - turned[0]) % 180 <= 8
     grey = np.full((4, 4, 3), 99, np.uint8)
     assert np.abs(apply_cv2(grey, draw("heavy", u)).astype(int) - 99).max() <= 1
