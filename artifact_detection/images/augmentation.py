@@ -32,7 +32,7 @@ class Augmentation(NamedTuple):
 
 @dataclass(frozen=True)
 class Preset:
-    """Largest changes: degrees, shares of the side, of the size, degrees; then factors 1 ± x and a share of the circle."""
+    """Largest changes: degrees, shares of the side and the size, degrees; then factors 1 ± x, a share of the circle."""
 
     rotation: float = 0.0
     shift: float = 0.0

@@ -1,4 +1,4 @@
-"""Anatomy confused with itself or with what is beside it: features that fuse, faces where none belong, parts left out."""
+"""Anatomy confused with itself or with what is beside it: features that fuse, faces out of place, parts left out."""
 
 import cv2
 import numpy as np
@@ -52,9 +52,8 @@ def omission(scene: Scene) -> None:
     for _ in range(scene.count(1, 2)):
         if scene.chance(0.6):
             angle, (x0, y0, x1, y1) = scene.uniform(0, 2 * np.pi), scene.face.box
-            place = np.array(scene.face.centre) + 0.55 * np.array(
-                [np.cos(angle) * (x1 - x0), np.sin(angle) * (y1 - y0)]
-            )
+            rim = np.array([np.cos(angle) * (x1 - x0), np.sin(angle) * (y1 - y0)])
+            place = np.array(scene.face.centre) + 0.55 * rim
         else:
             place, _ = _feature(scene, scene.pick(tuple(FEATURES)))
         _close_hole(scene, np.array(scene.inside(tuple(place))), scene.level(0.2, 0.32) * scene.unit)

@@ -31,9 +31,8 @@ def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def rescaled(image: np.ndarray, factor: float, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Shrunk by a factor below 1 and enlarged again."""
     height, width = image.shape[:2]
-    small = cv2.resize(
-        image, (max(8, round(factor * width)), max(8, round(factor * height))), interpolation=cv2.INTER_AREA
-    )
+    size = max(8, round(factor * width)), max(8, round(factor * height))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=interpolation)
 
 

@@ -17,11 +17,11 @@ def _stamped(scene: Scene, stencil: np.ndarray, place: tuple[float, float], heig
 
 
 def _cross(scene: Scene, side: float) -> None:
-    stencil, (x, y) = scene.stencil(), scene.inside(scene.face.centre)
+    stencil, centre = scene.stencil(), np.array(scene.inside(scene.face.centre))
     for angle in np.array([1, -1]) * scene.uniform(0.5, 0.9):
         reach = np.array([np.cos(angle), np.sin(angle)]) * 1.5 * max(scene.width, scene.height)
-        stroke(stencil, np.array([(x, y) - reach, (x, y) + reach]), side * scene.uniform(0.004, 0.012))
-    _stamped(scene, stencil, (x, y), scene.level(0.08, 0.14) * side, 0.0)
+        stroke(stencil, np.array([centre - reach, centre + reach]), side * scene.uniform(0.004, 0.012))
+    _stamped(scene, stencil, tuple(centre), scene.level(0.08, 0.14) * side, 0.0)
     _faint(scene, stencil)
 
 

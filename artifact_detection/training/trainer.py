@@ -14,7 +14,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from artifact_detection.detector.device import autocast
-from artifact_detection.processes import ALONE, Crew
 from artifact_detection.system.processes import ALONE, Crew
 from artifact_detection.training import sharing
 from artifact_detection.training.losses import region_loss
