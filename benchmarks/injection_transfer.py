@@ -107,14 +107,18 @@ def _chunks(items, size: int):
         yield chunk
 
 
-def injected_test_set(images: list[np.ndarray], kind: str, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Every image with one artifact of a kind, and the severities (N,); seeds apart from those of training."""
-    results, severities = [], []
+def injected_test_set(
+    images: list[np.ndarray], kind: str, seed: int
+) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+    """Every image with one artifact of a kind, severities (N,), masks (H, W); seeds apart from those of training."""
+    results, severities, masks = [], [], []
     for row, image in enumerate(images):
         rng = np.random.default_rng((seed, 2**40, list(KINDS).index(kind), row))
         severities.append(int(rng.choice(SEVERITIES)))
-        results.append(inject(image, kind, severities[-1], rng)[0])
-    return results, np.array(severities)
+        result, mask = inject(image, kind, severities[-1], rng)
+        results.append(result)
+        masks.append(mask)
+    return results, np.array(severities), masks
 
 
 def wins(artifacts: np.ndarray, clean: np.ndarray) -> np.ndarray:
@@ -138,7 +142,7 @@ def evaluate(model: models.Detector, images: list[np.ndarray], kinds: list[str],
     clean = score(model, images, options)
     pairs, labels = [], []
     for kind in tqdm(kinds, "scoring", unit="kind", leave=False, disable=None):
-        injected, severities = injected_test_set(images, kind, options.seed)
+        injected, severities, _ = injected_test_set(images, kind, options.seed)
         pairs.append(wins(score(model, injected, options), clean))
         labels += [(kind, KINDS[kind], f"severity {severity}", row) for row, severity in enumerate(severities)]
     table, pairs = pd.DataFrame(labels, columns=["kind", "family", "severity", "base"]), np.concatenate(pairs)

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from importlib.util import find_spec
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 
@@ -17,6 +16,8 @@ DROPOUT = 0.2
 
 
 def network(arch: str) -> nn.Module:
+    import timm  # takes a second, which only these networks need
+
     return timm.create_model(f"tf_{arch}")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from artifact_detection.detector import models
+from artifact_detection.detector import lite, models
 from artifact_detection.detector.models import (
     CheckpointError,
     WeightsError,
@@ -177,5 +177,5 @@ def test_anything_but_a_checkpoint_is_refused_without_running_it(tmp_path, name)
     assert not hasattr(sys, "artifact_detection_test_bomb")
 
 
-def test_every_offered_arch_exists_in_torchvision():
-    assert set(models.ARCHS) <= set(torchvision.models.list_models())
+def test_every_offered_arch_exists_in_torchvision_or_timm():
+    assert set(models.ARCHS) - set(torchvision.models.list_models()) == set(lite.PACKAGES)

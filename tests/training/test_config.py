@@ -33,6 +33,7 @@ def test_whole_numbers_are_accepted_for_shares(tmp_path):
         ("epochs = ", "", "cannot read"),
         ('arch = "vgg91"', "", "vgg19"),
         ("", "--inject 1.5", "--inject is a share"),
+        ("", "--regions on", "--regions on needs --inject"),
         ("", "--epochs 0", "--epochs must be positive"),
         ("", "--target recall=2", "recall"),
     ],
@@ -45,3 +46,12 @@ def test_bad_settings_are_refused_by_name(tmp_path, toml, flags, message):
 def test_to_toml_reads_back():
     tables = {"settings": {"name": 'a "b"\\ ü', "lr": 5e-05, "n": 3, "ok": True}, "empty": {}}
     assert tomllib.loads(to_toml(tables)) == tables
+
+
+@pytest.mark.parametrize(
+    "flags, taught",
+    [("", False), ("--inject 0.5", True), ("--inject 0.5 --regions off", False),
+     ("--inject 0.5 --augmentation trivial", False)],
+)  # fmt: skip
+def test_regions_are_taught_where_artifacts_are_injected(tmp_path, flags, taught):
+    assert config_from(tmp_path, flags=flags).with_regions == taught

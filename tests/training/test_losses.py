@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
-from artifact_detection.training.losses import FocalLoss
+from artifact_detection.training.losses import FocalLoss, region_loss
 
 LOGITS = torch.tensor([-8.0, -1.0, -0.1, 0.0, 0.3, 2.0, 9.0, -3.0])
 TARGETS = torch.tensor([0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])
@@ -37,3 +37,36 @@ def test_gradient_is_finite_at_extreme_logits():
 def test_refuses_nonsense(gamma, alpha):
     with pytest.raises(ValueError, match="gamma"):
         FocalLoss(gamma, alpha)
+
+
+def covered(*cells: tuple[int, int, int], images: int = 1) -> torch.Tensor:
+    """Shares (B, 4, 8, 8): the given (family, row, column) of every image covered."""
+    shares = torch.zeros(images, 4, 8, 8)
+    for family, row, column in cells:
+        shares[:, family, row, column] = 1.0
+    return shares
+
+
+def maps_of(shares: torch.Tensor, sure: float = 20.0) -> torch.Tensor:
+    """The logits of a network that knows the shares."""
+    return sure * (2 * torch.cat([shares.sum(1, keepdim=True), shares], 1) - 1)
+
+
+def test_region_loss_is_nothing_for_the_truth_and_grows_with_what_is_wrong():
+    shares = covered((2, 3, 3), (2, 3, 4))
+    wrong = [region_loss(maps_of(covered(*cells)), shares).item()
+             for cells in ([(2, 3, 3), (2, 3, 4)], [(1, 3, 3), (1, 3, 4)], [(2, 6, 6), (2, 6, 7)])]  # fmt: skip
+    assert wrong[0] == pytest.approx(0, abs=1e-6) and wrong[0] < wrong[1] < wrong[2]
+
+
+def test_region_loss_leaves_out_what_nobody_knows():
+    maps = torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    shares = torch.cat([covered((0, 1, 1)), torch.full((1, 4, 8, 8), -1.0)])
+    loss = region_loss(maps, shares)
+    loss.backward()
+    assert loss.item() == pytest.approx(region_loss(maps[:1], shares[:1]).item() / 2)
+    assert maps.grad[0].any() and not maps.grad[1].any()
+
+
+def test_region_loss_fits_maps_of_another_size():
+    assert region_loss(torch.zeros(1, 5, 7, 7), covered((0, 1, 1))).isfinite()

@@ -151,3 +151,50 @@ def test_workers_start_before_there_is_work():
     labels = [label for _, labels in loader for label in labels.tolist()]
     assert len(started) == 2 and started == set(active_children()) - before
     assert labels == [images.labels[sample.row] for sample in batches.samples()]
+
+
+def region_samples(labels: list[int], size: int = 64, preset: str = "none", **settings) -> TrainingImages:
+    preprocessing = Preprocessing(size, crop=settings.pop("crop", "full"))
+    return TrainingImages(image_set(labels, 2 * size), preset, preprocessing, whole=True, regions=True, **settings)
+
+
+def test_regions_say_where_and_of_which_family():
+    samples = region_samples([CLEAN, ARTIFACT], kinds=["block_glitch"])
+    image, target, shares = samples[Sample(0, 3, True)]
+    clean, _, nothing = samples[Sample(0, 3, False)]
+    changed = torch.nn.functional.max_pool2d((image != clean).any(0).float()[None], 8)[0] > 0  # (8, 8)
+    assert shares.shape == (4, 8, 8) and target == 1 and not nothing.any()
+    assert shares[:3].sum() == 0 and torch.equal(shares[3] > 0, changed)
+
+
+def test_where_an_artifact_of_the_users_is_nobody_knows():
+    _, target, shares = region_samples([CLEAN, ARTIFACT])[Sample(1, 3, False)]
+    assert target == 1 and (shares == -1).all()
+
+
+def test_masks_follow_the_augmentation():
+    samples, inside = region_samples([CLEAN], preset="heavy", kinds=["mask_piece"], slightest=3), []
+    for seed in range(6):
+        image, _, shares = samples[Sample(0, seed, True)]
+        clean, *_ = samples[Sample(0, seed, False)]
+        changed = torch.nn.functional.max_pool2d((image.int() - clean).abs().amax(0).float()[None], 8)[0] > 30
+        assert not changed[shares.sum(0) == 0].any()
+        inside.append(changed[shares.sum(0) > 0.6])
+    assert torch.cat(inside).float().mean() > 0.8
+
+
+def test_each_view_has_its_own_map():
+    _, _, shares = region_samples([CLEAN], crop="both")[Sample(0, 1, True)]
+    assert shares.shape == (4, 8, 16)
+
+
+def test_benign_edits_come_with_either_label_and_twins_share_what_degrades_them():
+    samples = region_samples([CLEAN], benign=1.0)
+    plain, edited = (each[Sample(0, 5, False)] for each in (region_samples([CLEAN]), samples))
+    assert not torch.equal(plain[0], edited[0]) and edited[1] == 0 and not edited[2].any()
+    degraded = region_samples([CLEAN], degraded=1.0, kinds=["logo"])
+    twins = [degraded[Sample(0, seed, inject)] for seed in range(4) for inject in (True, False)]
+    for (one, _, shares), (other, *_) in zip(twins[::2], twins[1::2], strict=True):
+        untouched = torch.nn.functional.interpolate(shares.sum(0)[None, None], 64)[0, 0] == 0
+        untouched = torch.nn.functional.max_pool2d(1 - untouched.float()[None], 17, 1, 8)[0] == 0
+        assert (one.int() - other).abs().amax(0)[untouched].max() <= 6

@@ -1,0 +1,190 @@
+"""What the shipped detector finds, where it points, what it calls it, and what it takes for an artifact that is none.
+
+    python benchmarks/ready_detector.py --faces FACES
+
+FACES as in benchmarks/ready_dataset.py, which keeps 30 % of them apart: no training and no choice has seen those. Each
+is scored clean, and once with every kind of artifact at a random severity, from seeds that training never saw. A map's
+region is what reaches half of its highest cell; the artifact counts as found at the checkpoint's threshold.
+
+Results in benchmarks/results/: ready_kinds.csv (a row a target: ROC-AUC with its 95 % interval from a bootstrap over
+faces, share found, pointing game beside the picture's centre, IoU of region and mask, share of the found ones whose
+family is right), ready_families.csv (true family x named family) and ready_false_alarms.csv (clean images of several
+sorts at the checkpoint's threshold and at the two thresholds of the filter's default bands).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from injection_transfer import auc_row, injected_test_set, wins
+from ready_dataset import split_faces
+from scipy.special import expit
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from artifact_detection.detector.models import Detector, load_checkpoint  # noqa: E402
+from artifact_detection.evaluation.pointing import MARGIN, is_hit  # noqa: E402
+from artifact_detection.images.decoding import read_image  # noqa: E402
+from artifact_detection.images.faces import find_face  # noqa: E402
+from artifact_detection.images.transforms import evaluation_transform, resize  # noqa: E402
+from artifact_detection.injection import FAMILIES, KINDS  # noqa: E402
+from artifact_detection.injection.benign import edit_benignly  # noqa: E402
+from artifact_detection.injection.degradation import recompressed, rescaled  # noqa: E402
+from artifact_detection.intervals import wilson  # noqa: E402
+from artifact_detection.labels import compile_pattern, parse_label  # noqa: E402
+
+BATCH, SCALE = 32, 2  # artifacts go into images SCALE times as large as the network's, as in training
+RELATIVE = 0.5  # a region is what reaches this share of the highest cell
+LOOKALIKES = ROOT / "benchmarks/lookalikes.csv"  # file, what; looked through by hand
+
+
+@torch.inference_mode()
+def evidence(model: Detector, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N,) and maps (N, 1 + families, h, w), probabilities, of images (H, W, 3) uint8."""
+    parts = []
+    for start in range(0, len(images), BATCH):
+        batch = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
+        parts.append(model.evidence(torch.stack(batch)))
+    logits, maps = (torch.cat(values) for values in zip(*parts, strict=True))
+    return logits.numpy(), maps.sigmoid().numpy()
+
+
+def localisation(maps: np.ndarray, mask: np.ndarray, family: str, size: int) -> dict:
+    """maps: (1 + families, h, w) probabilities; mask: (H, W) bool. Hit, centre's hit, IoU, the family that is named."""
+    small = cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA) > 0
+    fine = cv2.resize(np.ascontiguousarray(maps.transpose(1, 2, 0)), (size, size))
+    peak = np.unravel_index(fine[..., 0].argmax(), small.shape)
+    region = fine[..., 0] >= RELATIVE * fine[..., 0].max()
+    return {
+        "pointing": is_hit(peak, small, MARGIN * size),
+        "centre": is_hit((size // 2, size // 2), small, MARGIN * size),
+        "iou": (region & small).sum() / (region | small).sum(),
+        "named": FAMILIES[int(fine[region][:, 1:].mean(0).argmax())],
+        "family": family,
+    }
+
+
+def score_kinds(
+    model: Detector, images: list[np.ndarray], threshold: float, seed: int
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """A row an image and kind, and its comparisons with the clean images, (rows, N)."""
+    clean, _ = evidence(model, images)
+    rows, pairs = [], []
+    for kind in tqdm(KINDS, "kinds", disable=None):
+        injected, severities, masks = injected_test_set(images, kind, seed)
+        logits, maps = evidence(model, injected)
+        pairs.append(wins(logits, clean))
+        for base, (logit, severity) in enumerate(zip(logits, severities, strict=True)):
+            place = localisation(maps[base], masks[base], KINDS[kind], model.preprocessing.size)
+            rows.append(
+                {"base": base, "kind": kind, "severity": f"severity {severity}", "found": logit >= threshold, **place}
+            )
+    return pd.DataFrame(rows), np.concatenate(pairs)
+
+
+def summary(part: pd.DataFrame, pairs: np.ndarray, target: str, seed: int) -> dict:
+    found = part[part["found"]]
+    shares = {name: part[name].mean() for name in ("found", "pointing", "centre", "iou")}
+    pointing = dict(zip(("pointing_low", "pointing_high"), wilson(int(part["pointing"].sum()), len(part)), strict=True))
+    named = {"family_right": (found["named"] == found["family"]).mean()}
+    return {
+        "target": target,
+        **auc_row(pairs[part.index], part["base"].to_numpy(), seed),
+        **shares,
+        **pointing,
+        **named,
+    }
+
+
+def kinds_table(rows: pd.DataFrame, pairs: np.ndarray, seed: int) -> pd.DataFrame:
+    parts = [("all", rows)]
+    for column in ("severity", "family", "kind"):
+        parts += list(rows.groupby(column, sort=column == "severity"))
+    return pd.DataFrame([summary(part, pairs, target, seed) for target, part in parts])
+
+
+def clean_sets(paths: list[Path], images: list[np.ndarray], seed: int) -> dict[str, list[np.ndarray]]:
+    """Clean images of several sorts."""
+    edited = [edit_benignly(im, np.random.default_rng((seed, 2**42, i)), find_face(im)) for i, im in enumerate(images)]
+    sets = {
+        "clean faces": images,
+        "… with a benign edit": edited,
+        "… as JPEG, quality 60": [recompressed(image, 60) for image in images],
+        "… through half the size": [rescaled(image, 0.5) for image in images],
+    }
+    if LOOKALIKES.exists():
+        row = {path.name: number for number, path in enumerate(paths)}
+        table = pd.read_csv(LOOKALIKES)
+        for what, part in table.groupby("what"):
+            sets[f"look-alikes: {what}"] = [images[row[name]] for name in part["file"]]
+        sets["look-alikes: all"] = [images[row[name]] for name in table["file"].unique()]
+    return sets
+
+
+def false_alarms(model: Detector, checkpoint: dict, sets: dict[str, list[np.ndarray]]) -> pd.DataFrame:
+    """A row a set and threshold: how many are at or above it."""
+    bands = checkpoint["default_bands"]
+    thresholds = {"default": checkpoint["threshold"], "1 %": bands["reject"], "10 %": bands["keep"]}
+    rows = []
+    for name, images in sets.items():
+        probabilities = expit(evidence(model, images)[0] / checkpoint["temperature"])
+        for which, threshold in thresholds.items():
+            alarms = int((probabilities >= threshold).sum())
+            low, high = wilson(alarms, len(images))
+            rows.append({"images": name, "threshold": which, "n": len(images), "false_alarms": alarms,
+                         "share": alarms / len(images), "low": low, "high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def drawn_portraits(model: Detector, folder: Path, seed: int) -> dict:
+    """The row of test_data/test: ROC-AUC of its artifacts against its clean portraits."""
+    paths = sorted(folder.glob("*.png"))
+    labels = np.array([parse_label(path.name, compile_pattern()) for path in paths])
+    logits, _ = evidence(model, [read_image(path) for path in paths])
+    pairs = wins(logits[labels == 1], logits[labels == 0])
+    rng, (artifacts, clean) = np.random.default_rng(seed), pairs.shape
+    draws = [
+        pairs[rng.integers(artifacts, size=artifacts)][:, rng.integers(clean, size=clean)].mean() for _ in range(1000)
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"target": "test_data/test", "n": len(pairs), "roc_auc": pairs.mean(), "low": low, "high": high}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=Path, required=True, help="folder of clean generated faces")
+    parser.add_argument("--model", type=Path, default=ROOT / "pretrained/detector.pt")
+    parser.add_argument("--limit", type=int, default=0, help="so many test faces only (a trial)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse_arguments()
+    model, checkpoint = load_checkpoint(options.model)
+    checkpoint.setdefault("default_bands", {"keep": checkpoint["threshold"], "reject": checkpoint["threshold"]})
+    paths = split_faces(options.faces)[1][: options.limit or None]
+    images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in paths]
+    threshold = checkpoint["temperature"] * np.log(checkpoint["threshold"] / (1 - checkpoint["threshold"]))
+    rows, pairs = score_kinds(model, images, threshold, options.seed)
+    kinds = kinds_table(rows, pairs, options.seed)
+    kinds = pd.concat([kinds, pd.DataFrame([drawn_portraits(model, ROOT / "test_data/test", options.seed)])])
+    found = rows[rows["found"]]
+    families = pd.crosstab(found["family"], found["named"]).reindex(index=FAMILIES, columns=FAMILIES, fill_value=0)
+    alarms = false_alarms(model, checkpoint, clean_sets(paths, images, options.seed))
+    options.out.mkdir(exist_ok=True)
+    for name, table in (("kinds", kinds), ("families", families.reset_index()), ("false_alarms", alarms)):
+        table.to_csv(options.out / f"ready_{name}.csv", index=False, float_format="%.4f")
+        print(table.round(3).to_string(index=False), end="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
