@@ -13,6 +13,13 @@ CLEAN, ARTIFACT = 0, 1
 FAMILIES = ("overlay", "occlusion", "anatomy", "generation")  # of artifacts, in the order of a detector's maps
 DIGITS = ("0", "1")  # the label texts of the usual file names; which one means "artifact" is a setting
 DEFAULT_PATTERN = r"_(?P<label>\d)(?=\.[^.]*$)"  # the last `_<digit>` before the extension
+WORDS = {
+    **dict.fromkeys(("0", "no_artifacts", "no_artifact", "no_artefacts", "no_artefact", "clean", "ok", "good"), CLEAN),
+    **dict.fromkeys(("false", "no", "falsch", "nein", "faux", "non"), CLEAN),
+    **dict.fromkeys(("1", "artifacts", "artifact", "artefacts", "artefact", "bad"), ARTIFACT),
+    **dict.fromkeys(("true", "yes", "wahr", "ja", "vrai", "oui"), ARTIFACT),
+}  # what a label column can say without being asked about; spreadsheets translate TRUE and FALSE
+NO_LABEL = ("", "nan", "na", "n/a", "null")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
@@ -27,17 +34,48 @@ def compile_pattern(pattern: str = DEFAULT_PATTERN) -> re.Pattern[str]:
     return compiled
 
 
+def label_text(name: str, pattern: re.Pattern[str]) -> str | None:
+    """The text of a file name's `label` group, or None if it has none."""
+    match = pattern.search(PurePath(name).name)
+    return match["label"] if match else None
+
+
 def parse_label(name: str, pattern: re.Pattern[str], artifact_label: str = "1") -> int | None:
     """The class index that a file name says, or None if it says none.
 
     `artifact_label` is the text of the `label` group that means "artifact". If it is 0 or 1, the other digit is
-    clean and `holiday_7.png` says nothing; if it is any other text, every text but that one is clean.
+    clean, the obvious WORDS mean what they say and `holiday_7.png` says nothing; if it is any other text, every text
+    but that one is clean.
     """
-    match = pattern.search(PurePath(name).name)
-    text = match["label"] if match else None
-    if text is None or (artifact_label in DIGITS and text not in DIGITS):
-        return None
-    return ARTIFACT if text == artifact_label else CLEAN
+    text = label_text(name, pattern)
+    if text is None or text == artifact_label:
+        return None if text is None else ARTIFACT
+    if artifact_label not in DIGITS:
+        return CLEAN
+    return CLEAN if text in DIGITS else WORDS.get(_word(text))
+
+
+def class_numbers(texts: Iterable[str], artifact_label: str | None = None) -> list[int]:
+    """Words to 1 (artifacts), 0 (clean) or -1 (one of NO_LABEL); capitals do not count, `1.0` is `1`.
+
+    artifact_label: the word that means "artifacts"; the one other word is clean then. Without it, or where it does not
+    occur, every word must be one of WORDS. Raises ValueError if one is not: nothing is guessed.
+    """
+    words = [_word(text) for text in texts]
+    found = set(words) - set(NO_LABEL)
+    if (artifact := _word(artifact_label or "")) in found and len(found) <= 2:
+        meaning = {word: ARTIFACT if word == artifact else CLEAN for word in found}
+    elif found <= WORDS.keys() and (artifact not in found or WORDS[artifact] == ARTIFACT):
+        meaning = WORDS | ({"0": ARTIFACT, "1": CLEAN} if artifact == "0" else {})
+    else:
+        listed = ", ".join(sorted(found)[:4]) + (", ..." if len(found) > 4 else "")
+        raise ValueError(f"{len(found)} different values ({listed}): which means artifacts? Name it (--artifact-label)")
+    return [meaning.get(word, -1) for word in words]
+
+
+def _word(text: str) -> str:
+    """`No artifacts` to `no_artifacts`; `1.0` and `1,0`, as a column with gaps is written, to `1`."""
+    return re.sub(r"^(\d+)[.,]0+$", r"\1", re.sub(r"[\s_-]+", "_", text.strip().casefold()))
 
 
 @dataclass(frozen=True)

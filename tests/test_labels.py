@@ -67,3 +67,8 @@ def test_a_majority_of_artifacts_looks_inverted(labels, inverted):
 def test_prevalence_is_a_share():
     assert Prevalence.of([1, 0, 0, 0]).share == 0.25
     assert math.isnan(Prevalence.of([]).share)
+
+
+@pytest.mark.parametrize(("name", "label"), [("a-clean.png", 0), ("a-Artifacts.png", 1), ("a-cat.png", None)])
+def test_plain_words_in_a_name_are_read_and_others_say_nothing(name, label):
+    assert parse_label(name, compile_pattern(r"-(?P<label>\w+)")) == label

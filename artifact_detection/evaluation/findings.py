@@ -11,7 +11,7 @@ from artifact_detection.evaluation.recall_matrix import CLEAN_ROW
 from artifact_detection.intervals import images_for_margin
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 
-NO_PROBABILITIES = "Left out: the file has no probabilities."
+NO_PROBABILITIES = "Left out: not every image has a probability."
 NO_IMAGES = "Left out: the images are not there."
 NO_MODEL = "Left out: this needs a run and its images."
 SIGNIFICANT = 0.05
@@ -20,7 +20,8 @@ SIGNIFICANT = 0.05
 def opened(run: Evaluation) -> str:
     images = "images found" if run.files else "images not found: what needs them is left out"
     return (
-        f"**{run.source}**: {len(run.table)} images scored, {run.left_out} rows without label or verdict left out; "
+        f"**{run.source}**: {len(run.table)} images scored, {run.left_out} rows left out, without label or "
+        f"verdict or listed before; "
         f"threshold {run.threshold:.4f}, temperature {run.temperature:.2f}; {images}."
     )
 

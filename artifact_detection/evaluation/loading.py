@@ -14,8 +14,7 @@ from scipy.special import expit, logit
 
 from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Scorer, load_predictor
-from artifact_detection.evaluation.metrics import usable_rows
-from artifact_detection.evaluation.predictions import read_predictions
+from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
 from artifact_detection.system.paths import ROOT
@@ -112,7 +111,7 @@ def uncalibrated(probabilities: np.ndarray, temperature: float, shift: float) ->
 def open_evaluation(environment: Mapping[str, str] = os.environ) -> Evaluation:
     """What the environment asks for.
 
-    PREDICTIONS_CSV: a predictions file, with ARTIFACT_LABEL (default "1") and LABEL_PATTERN if another system's.
+    PREDICTIONS_CSV: a predictions file; another system's may need ARTIFACT_LABEL and LABEL_PATTERN.
     RUN_DIR: a run folder (default: the newest of runs/). DATASET_DIR: the images' folder (default: the run's dataset).
     Raises EvaluationError if there is nothing to evaluate; ValueError or OSError for a file that cannot be used.
     """
@@ -128,7 +127,7 @@ def open_evaluation(environment: Mapping[str, str] = os.environ) -> Evaluation:
 
 def open_predictions(path: Path, environment: Mapping[str, str], dataset: Path | None = None) -> Evaluation:
     """A predictions file from anywhere; ARTIFACT_LABEL and LABEL_PATTERN say how its labels are to be read."""
-    label, pattern = environment.get("ARTIFACT_LABEL", "1"), environment.get("LABEL_PATTERN", DEFAULT_PATTERN)
+    label, pattern = environment.get("ARTIFACT_LABEL"), environment.get("LABEL_PATTERN", DEFAULT_PATTERN)
     table, left_out = _usable(read_predictions(path, label, pattern))
     return Evaluation(path.name, table, left_out, dataset=dataset)
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
-from artifact_detection.evaluation.predictions import polarity_question, read_predictions
+from artifact_detection.evaluation.predictions import polarity_question, read_predictions, usable_rows
 from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
@@ -111,12 +111,6 @@ def summarize(
     estimates = _count_metrics(confusion)
     estimates.update(_sampled_metrics(targets, predicted, probabilities, replicates, seed))
     return Summary(estimates, confusion, None if given else float(threshold))
-
-
-def usable_rows(table: pd.DataFrame, threshold: float | None = None) -> pd.Series:
-    """Which rows of `read_predictions` have a label and what the verdict is read from."""
-    verdict = table["prediction"] >= 0 if threshold is None else table["probability"].notna()
-    return (table["label"] >= 0) & verdict
 
 
 def summarize_table(table: pd.DataFrame, threshold: float | None = None) -> Summary:
@@ -213,7 +207,7 @@ def _missing(targets, predicted, probabilities) -> dict[str, str]:
     """Why each metric is undefined; "" where it is not."""
     lacking = "" if len(np.unique(targets)) == 2 else f"no image is labelled {CLASSES[1 - targets[0]]}"
     constant = "" if len(np.unique(predicted)) == 2 else "only one class is predicted"
-    blind = "" if probabilities is not None else "there are no probabilities"
+    blind = "" if probabilities is not None else "not every image has a probability"
     ranking = blind or lacking
     return {
         "mcc": lacking or constant,
@@ -244,7 +238,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("predictions", type=Path, help="CSV: path,label,probability,prediction (filename,prediction will do)")
-    add("--artifact-label", default="1", help='text that means "artifacts" in labels and predictions')
+    add("--artifact-label", help='word that means "artifacts" in labels and predictions; asked for if it is unclear')
     add("--pattern", default=DEFAULT_PATTERN, help="file name -> label, if there is no label column")
     add("--threshold", type=float, help="cut the probabilities here instead of reading the predictions")
     add("--out", type=Path, default=Path("metrics.json"), help="default: %(default)s, in the working folder")
@@ -264,10 +258,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(summary.table())
     if question := polarity_question(table):
         print(f"warning: {question}", file=sys.stderr)
-    unusable = table["path"][~usable_rows(table, options.threshold)]
-    for path in unusable:
-        print(f"left out, no label or no prediction: {path}", file=sys.stderr)
-    return 1 if len(unusable) else 0
+    left_out = table[~usable_rows(table, options.threshold)]
+    for path, again in zip(left_out["path"], table["path"].duplicated()[left_out.index], strict=True):
+        print(f"left out, {'listed before' if again else 'no label or no prediction'}: {path}", file=sys.stderr)
+    return 1 if len(left_out) else 0
 
 
 if __name__ == "__main__":

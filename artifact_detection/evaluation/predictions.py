@@ -1,5 +1,6 @@
 """Read predictions: our CSV (`path,label,probability,prediction`) or another system's (`filename,prediction`)."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,84 +11,109 @@ from artifact_detection.labels import (
     CLASSES,
     CLEAN,
     DEFAULT_PATTERN,
+    DIGITS,
+    NO_LABEL,
     Prevalence,
+    class_numbers,
     compile_pattern,
-    parse_label,
+    label_text,
 )
+from artifact_detection.system.tables import read_spreadsheet
 
 PATH_COLUMNS = ("path", "filename", "file", "image", "name")
 
 
-def read_predictions(path: str | Path, artifact_label: str = "1", pattern: str = DEFAULT_PATTERN) -> pd.DataFrame:
-    """The rows of a CSV as columns path (str), label and prediction (0, 1; -1: none), probability (NaN: none).
+def read_predictions(
+    path: str | Path, artifact_label: str | None = None, pattern: str = DEFAULT_PATTERN
+) -> pd.DataFrame:
+    """The rows of a table as columns path (str), label and prediction (0, 1; -1: none), probability (NaN: none).
 
-    artifact_label: the text that means "artifacts" in the label column, the prediction column and file names;
-    every other text is clean. The class names of this project mean what they say in any case. A file of this
-    project has class numbers, whatever the names of its images say: leave it at "1" there.
+    What is read: `read_spreadsheet`. artifact_label: the word that means "artifacts" in the label column, the
+    prediction column and file names; it is needed for words that `class_numbers` does not know. A file of this project
+    has class numbers, whatever the names of its images say: leave it out there.
     pattern: how the label is read from the file name if there is no label column.
-    Raises ValueError if the file is no such CSV or contradicts itself, OSError if it cannot be read.
+    Raises ValueError if the file is no such table or contradicts itself, OSError if it cannot be read.
     """
-    table = _read_text_columns(Path(path))
+    table = pd.DataFrame(read_spreadsheet(Path(path)))
     name = next((column for column in PATH_COLUMNS if column in table), None)
     if name is None:
-        raise ValueError(f"{path}: no column with the image's name ({', '.join(PATH_COLUMNS)})")
+        found = ", ".join(map(repr, table.columns))
+        raise ValueError(
+            f"{path}: no column with the image's name ({', '.join(PATH_COLUMNS)}) among {found}; "
+            "columns are separated by commas, semicolons or tabs"
+        )
     if not {"prediction", "probability"} & set(table):
         raise ValueError(f"{path}: neither a prediction nor a probability column")
-    if "label" in table:
-        labels = _class_numbers(table["label"], artifact_label, f"{path}: label")
-    else:
-        compiled = compile_pattern(pattern)
-        found = [parse_label(text, compiled, artifact_label) for text in table[name]]
-        labels = np.array([-1 if label is None else label for label in found])
-    probabilities = _probabilities(table, path)
-    if "prediction" in table:
-        predictions = _class_numbers(table["prediction"], artifact_label, f"{path}: prediction")
-    else:
-        predictions = (probabilities >= 0.5).astype(int)
-    _refuse_contradictions(path, probabilities, predictions)
-    columns = {"path": table[name], "label": labels, "probability": probabilities, "prediction": predictions}
-    return pd.DataFrame(columns)
+    probabilities, classes = _probabilities(table, path), _classes(table, artifact_label, path)
+    if "label" not in classes:
+        classes["label"] = _labels_of_names(table[name], pattern, artifact_label, path)
+    if "prediction" not in classes:
+        classes["prediction"] = np.where(np.isnan(probabilities), -1, probabilities >= 0.5)
+    _refuse_contradictions(path, probabilities, classes["prediction"])
+    columns = {"path": table[name], **classes, "probability": probabilities}
+    return _refuse_two_answers(pd.DataFrame(columns)[["path", "label", "probability", "prediction"]], path)
 
 
 def polarity_question(table: pd.DataFrame) -> str:
     """A question to put to the user if "artifacts" would be the majority of the labels, else ""."""
-    prevalence = Prevalence.of(table["label"][table["label"] >= 0])
+    prevalence = Prevalence.of(table.drop_duplicates("path").query("label >= 0")["label"])
     if not prevalence.looks_inverted:
         return ""
     return f"{prevalence.share:.0%} of the images would be {CLASSES[ARTIFACT]}: is the artifact label right?"
 
 
-def _read_text_columns(path: Path) -> pd.DataFrame:
+def usable_rows(table: pd.DataFrame, threshold: float | None = None) -> pd.Series:
+    """Which rows of `read_predictions` have a label and what the verdict is read from, each image's first row only."""
+    verdict = table["prediction"] >= 0 if threshold is None else table["probability"].notna()
+    return (table["label"] >= 0) & verdict & ~table["path"].duplicated()
+
+
+def _classes(table: pd.DataFrame, artifact_label: str | None, path: str | Path) -> dict[str, np.ndarray]:
+    """The class numbers of the columns label and prediction, as far as they are there."""
+    columns = [name for name in ("label", "prediction") if name in table]
+    with suppress(ValueError):  # both as one: a word that one of them lacks is known from the other
+        numbers = class_numbers(table[columns].to_numpy().ravel(order="F"), artifact_label)
+        return dict(zip(columns, np.split(np.array(numbers, int), max(1, len(columns))), strict=False))
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} is not a CSV file: {error}") from error
-    if table.empty:
-        raise ValueError(f"{path} has no rows")
-    return table.rename(columns=str.lower)
+        return {name: np.array(class_numbers(table[name], artifact_label)) for name in columns}
+    except ValueError as error:
+        raise ValueError(f"{path}: {', '.join(columns)}: {error}") from error
 
 
-def _class_numbers(column: pd.Series, artifact_label: str, what: str) -> np.ndarray:
-    """Texts to 1 (artifacts), 0 (clean) or -1 (empty). `1.0`, as pandas writes a column with gaps, is `1`."""
-    texts = column.str.strip().str.replace(r"^(\d+)\.0$", r"\1", regex=True)
-    distinct = set(texts) - {""}
-    if distinct <= set(CLASSES):
-        artifact_label = CLASSES[ARTIFACT]
-    elif len(distinct) > 2:
-        raise ValueError(f"{what} has {len(distinct)} different values: {', '.join(sorted(distinct)[:4])}, ...")
-    return np.select([texts == "", texts == artifact_label], [-1, ARTIFACT], CLEAN)
+def _labels_of_names(names: pd.Series, pattern: str, artifact_label: str | None, path: str | Path) -> np.ndarray:
+    compiled = compile_pattern(pattern)
+    texts = [label_text(name, compiled) or "" for name in names]
+    if artifact_label in (None, *DIGITS):  # then another number, as in holiday_7.png, is no label
+        texts = ["" if text.isdigit() and text not in DIGITS else text for text in texts]
+    try:
+        return np.array(class_numbers(texts, artifact_label))
+    except ValueError as error:
+        raise ValueError(f"{path}: the labels in the names: {error}") from error
 
 
 def _probabilities(table: pd.DataFrame, path: str | Path) -> np.ndarray:
+    """(n,) float64; NaN for an empty cell. Decimal commas are read."""
     if "probability" not in table:
         return np.full(len(table), np.nan)
+    texts = table["probability"].str.strip().str.replace(",", ".")
     try:
-        values = pd.to_numeric(table["probability"].replace("", "nan")).to_numpy(float)
+        values = np.array([np.nan if text.casefold() in NO_LABEL else float(text) for text in texts])
     except ValueError as error:
         raise ValueError(f"{path}: probability: {error}") from error
     if ((values < 0) | (values > 1)).any():
         raise ValueError(f"{path}: a probability must lie in [0, 1]")
     return values
+
+
+def _refuse_two_answers(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """The table, if rows of one name say the same; `usable_rows` counts them once."""
+    names = table.drop_duplicates()["path"]
+    if names.duplicated().any():
+        raise ValueError(
+            f"{path}: {names[names.duplicated()].iloc[0]} is listed twice and not with the same values: "
+            "each image needs a name of its own, e.g. its path"
+        )
+    return table
 
 
 def _refuse_contradictions(path: str | Path, probabilities: np.ndarray, predictions: np.ndarray) -> None:

@@ -249,7 +249,7 @@ def test_command_prints_and_writes(tmp_path, capsys):
     written = json.loads(out.read_text())
     assert written["confusion_matrix"] == [[177, 3], [5, 15]]
     assert written["metrics"]["roc_auc"] | {"support": 0} == {
-        "value": None, "low": None, "high": None, "support": 0, "reason": "there are no probabilities"
+        "value": None, "low": None, "high": None, "support": 0, "reason": "not every image has a probability"
     }  # fmt: skip
 
 
