@@ -7,18 +7,25 @@ import numpy as np
 import pandas as pd
 
 from artifact_detection.audit.dataset import SPLITS, Audit
-from artifact_detection.audit.shortcuts import Shortcut, find_shortcut, global_features, metadata_features
+from artifact_detection.audit.shortcuts import (
+    ALIKE,
+    PLANTED,
+    Shortcut,
+    find_shortcut,
+    global_features,
+    metadata_features,
+)
 from artifact_detection.images.measure import MEASURES
 from artifact_detection.intervals import wilson
-from artifact_detection.labels import ARTIFACT, CLASSES, Prevalence
+from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, Prevalence
 
-OK, LOOK, STOP = "ok", "look", "stop"
+OK, LOOK, STOP = VERDICTS = "ok", "look", "stop"
 FEW_ARTIFACTS = 100  # with fewer, no two models can be told apart
 LEAKED_SHARE = 0.01  # of the test images: more make its numbers worthless
 BAD_SHARE = 0.05  # of the files
 OUTLIER = 5  # robust standard deviations from the median
-SIGNIFICANT = 0.05
 WEAK_SHORTCUT, STRONG_SHORTCUT = 0.65, 0.9  # ROC-AUC
+ENOUGH_POWER = 0.8  # with less, that nothing is shown says little
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ def check(audit: Audit, name: str) -> Check:
 
 
 def worst(checks: list[Check]) -> str:
-    return max((check.verdict for check in checks), key=(OK, LOOK, STOP).index)
+    return max((check.verdict for check in checks), key=VERDICTS.index)
 
 
 def _integrity(audit: Audit) -> tuple[str, str]:
@@ -73,15 +80,41 @@ def _polarity(audit: Audit) -> tuple[str, str]:
 
 
 def _balance(audit: Audit) -> tuple[str, str]:
-    prevalence = Prevalence.of(audit.labelled["label"])
-    if prevalence.artifacts in (0, prevalence.total):
-        only = CLASSES[ARTIFACT] if prevalence.artifacts else CLASSES[0]
-        return STOP, f"All labelled images are {only}." if prevalence.total else "Nothing is labelled."
+    """Each split by itself: one is learned from, the others are to prove something."""
+    rows, splits = audit.labelled, [split for split in SPLITS if split in set(audit.usable["split"])]
+    if not splits:
+        verdict, text = _balance_of(rows, trained=True)
+        return verdict, f"{text[0].upper()}{text[1:]}."
+    found = {split: _balance_of(rows[rows["split"] == split], trained=split == "train") for split in splits}
+    if "train" not in found:
+        found["train"] = STOP, "there is no such split, so training is impossible"
+    if "test" not in found:
+        found["test"] = LOOK, "there is no such split, so nothing can be proved"
+    verdicts, texts = zip(*found.values(), strict=True)
+    return max(verdicts, key=VERDICTS.index), "; ".join(map(": ".join, zip(found, texts, strict=True))) + "."
+
+
+def _balance_of(rows: pd.DataFrame, trained: bool) -> tuple[str, str]:
+    """Of labelled rows that are trained on, or only tested on."""
+    prevalence = Prevalence.of(rows["label"])
+    missing = [label for label in (CLEAN, ARTIFACT) if not (rows["label"] == label).any()]
+    if missing:
+        lack = f"all {prevalence.total} labelled images are {CLASSES[1 - missing[0]]}"
+        lack = "nothing is labelled" if len(missing) == 2 else lack
+        if trained:
+            way_out = " without --inject" if missing == [ARTIFACT] else ""
+            return STOP, f"{lack}, so training is impossible{way_out}"
+        return LOOK, f"{lack}, so a test proves nothing about {' and '.join(CLASSES[label] for label in missing)}"
+    fewest, name = min(
+        (rows.loc[rows["label"] == label, "group"].nunique(), CLASSES[label]) for label in (CLEAN, ARTIFACT)
+    )
+    if trained and fewest < 2:
+        return STOP, f"only {fewest} distinct image of {name}: it cannot stand in training and in validation"
     low, high = wilson(prevalence.artifacts, prevalence.total)
     text = f"{prevalence.share:.1%} artifacts (95 % interval {low:.1%} to {high:.1%})"
     if prevalence.artifacts < FEW_ARTIFACTS:
-        return LOOK, f"{text}; with {prevalence.artifacts} of them, models can hardly be told apart."
-    return OK, f"{text}."
+        return LOOK, f"{text}, with {prevalence.artifacts} of them models can hardly be told apart"
+    return OK, text
 
 
 def _shapes(audit: Audit) -> tuple[str, str]:
@@ -106,7 +139,7 @@ def _duplicates(audit: Audit) -> tuple[str, str]:
     sizes = audit.table["group"].value_counts()
     extra = int((sizes - 1).sum())
     if not extra:
-        return OK, "Every image shows another picture."
+        return OK, "No two images are found to show one picture."
     kinds = ", ".join(f"{count} {kind}" for kind, count in audit.links["kind"].value_counts().items())
     groups = int((sizes > 1).sum())
     return LOOK, f"{extra} images repeat another ({kinds}), in {groups} groups of up to {sizes.max()}."
@@ -118,7 +151,7 @@ def _leakage(audit: Audit) -> tuple[str, str]:
         return OK, "There is only one split: duplicates are kept together when it is divided."
     leaked = leaked_rows(audit)
     if leaked.empty:
-        return OK, f"No picture is in two of the splits {', '.join(splits)}."
+        return OK, f"No picture is found in two of the splits {', '.join(splits)}."
     held_out = splits[-1]
     count, total = (int((rows["split"] == held_out).sum()) for rows in (leaked, audit.usable))
     verdict = STOP if count > LEAKED_SHARE * total else LOOK
@@ -129,7 +162,7 @@ def _contradictions(audit: Audit) -> tuple[str, str]:
     links = contradicting_links(audit)
     exact = int(links["kind"].isin(["same file", "same pixels"]).sum())
     if links.empty:
-        return OK, "No picture has two labels."
+        return OK, "No duplicates are found with different labels."
     text = f"{len(links)} pairs of duplicates have different labels, {exact} of them with the same pixels"
     return (STOP if exact else LOOK), f"{text}; a clean image and its edited copy are such a pair, too."
 
@@ -145,13 +178,15 @@ def _shortcut(features: Callable[[pd.DataFrame], pd.DataFrame], what: str) -> Ca
 
 def _judge_shortcut(found: Shortcut, what: str) -> tuple[str, str]:
     if found.reason:
-        return OK, f"{what}: {found.reason}."
+        return OK if found.reason == ALIKE else LOOK, f"{what}: {found.reason}."
     numbers = f"ROC-AUC {found.auc:.2f}, p = {found.p:.2f}"
-    if found.p > SIGNIFICANT or found.auc < WEAK_SHORTCUT:
-        return OK, f"{what} cannot tell the label ({numbers})."
+    if not found.shown:
+        power = f"one more number with ROC-AUC {PLANTED} alone would be shown in {found.power:.0%} of such datasets"
+        return (OK if found.power >= ENOUGH_POWER else LOOK), f"{what}: no shortcut is shown ({numbers}); {power}."
     verdict = STOP if found.auc >= STRONG_SHORTCUT else LOOK
+    how = "can tell" if found.auc >= WEAK_SHORTCUT else "can weakly tell"
     hint = f"strongest: {found.strongest}, alone {found.separation:.2f}"
-    return verdict, f"{what} can tell the label without looking for artifacts ({numbers}; {hint}): a network could too."
+    return verdict, f"{what} {how} the label without looking for artifacts ({numbers}; {hint}): a network could too."
 
 
 CHECKS: dict[str, Callable[[Audit], tuple[str, str]]] = {

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import ks_2samp
 
 from artifact_detection.audit.dataset import Audit
+from artifact_detection.audit.shortcuts import shuffled_labels
 from artifact_detection.images.candidates import hash_distances
 from artifact_detection.labels import ARTIFACT, CLEAN
 
@@ -24,8 +25,11 @@ def contents(audit: Audit) -> str:
 
 
 def class_difference(audit: Audit, measures: tuple[str, ...] = ("brightness", "contrast", "sharpness")) -> str:
-    """Medians of each measure by class, and whether the distributions differ (Kolmogorov-Smirnov)."""
-    clean, artifacts = _classes(audit)
+    """Medians of each measure by class, and whether the distributions differ (Kolmogorov-Smirnov).
+
+    A picture counts once in each class, however often it is repeated.
+    """
+    clean, artifacts = (rows.drop_duplicates("group") for rows in _classes(audit))
     if clean.empty or artifacts.empty:
         return ONE_CLASS
     parts = [
@@ -33,7 +37,7 @@ def class_difference(audit: Audit, measures: tuple[str, ...] = ("brightness", "c
         f"(p = {ks_2samp(artifacts[name], clean[name]).pvalue:.2f})"
         for name in measures
     ]
-    return "; ".join(parts) + ". A small p says that the distributions differ."
+    return "; ".join(parts) + f". A p below {0.05 / len(measures):.3f} says that the distributions differ."
 
 
 def similarity(audit: Audit, most: int = 1000) -> str:
@@ -49,20 +53,23 @@ def similarity(audit: Audit, most: int = 1000) -> str:
 
 
 def mean_difference(audit: Audit, seed: int = 0) -> str:
-    """The largest difference between the class means of the thumbnails, beside that of shuffled labels."""
+    """The largest difference between the class means of the thumbnails, beside that of shuffled labels.
+
+    Duplicates keep together when labels are shuffled.
+    """
     rows = pd.concat(_classes(audit))
-    labels = (rows["label"] == ARTIFACT).to_numpy()
+    labels, groups = (rows["label"] == ARTIFACT).to_numpy(), np.unique(rows["group"], return_inverse=True)[1]
     if not 0 < labels.sum() < len(labels):
         return ONE_CLASS
     rng = np.random.default_rng(seed)
-    shuffled = np.stack([labels, *(rng.permutation(labels) for _ in range(SHUFFLES))]).astype(np.float32)
+    shuffled = np.stack([labels, *shuffled_labels(labels, groups, SHUFFLES, rng)]).astype(np.float32)
     weights = shuffled / labels.sum() - (1 - shuffled) / (~labels).sum()  # (1 + SHUFFLES, N)
     pixels = audit.thumbnails[rows.index].reshape(len(rows), -1).astype(np.float32)
     largest = np.abs(weights @ pixels).max(axis=1)
     chance = np.quantile(largest[1:], 0.95)
-    verdict = "more than" if largest[0] > chance else "no more than"
+    verdict = "more than chance explains" if largest[0] > chance else "which chance may explain"
     return (
-        f"The class means differ by up to {largest[0]:.0f} of 255 grey levels, {verdict} chance explains "
+        f"The class means differ by up to {largest[0]:.0f} of 255 grey levels, {verdict} "
         f"(95 % of shuffled labels stay below {chance:.0f})."
     )
 

@@ -61,6 +61,6 @@ def test_it_runs_on_one_class_with_bad_files_and_duplicates(tmp_path, monkeypatc
     for sentence in (
         "1 of 6 image files cannot be used: 1 truncated",
         "1 same file",
-        "All labelled images are no_artifacts",
+        "All 5 labelled images are no_artifacts, so training is impossible",
     ):
         assert sentence in text

@@ -282,6 +282,7 @@ def test_command_without_a_file(tmp_path, capsys):
 
 
 def test_usable_rows_follow_the_source_of_the_verdict():
-    table = pd.DataFrame({"label": [1, 0, -1], "probability": [0.5, np.nan, 0.5], "prediction": [-1, 0, 1]})
+    columns = {"path": list("abc"), "label": [1, 0, -1], "probability": [0.5, np.nan, 0.5], "prediction": [-1, 0, 1]}
+    table = pd.DataFrame(columns)
     assert metrics.usable_rows(table).tolist() == [False, True, False]
     assert metrics.usable_rows(table, 0.5).tolist() == [True, False, False]
