@@ -36,8 +36,11 @@ def logit_interval(value: float, draws: np.ndarray, m: int, confidence: float = 
     Boyd et al. (ECML 2013) for average precision, Pepe (2003) for ROC-AUC. Student's t and the factor m /
     (m - 1), for the m images that carry the spread, undo the bootstrap's narrowness (Hesterberg, Am. Stat.
     2015). The percentile interval misses far more often: it covers a ROC-AUC of .99 in 80 % of samples with
-    20 positives. (nan, nan) where the draws have no spread.
+    20 positives. At 0 and 1, where draws have no spread: the exact interval of no hit, or m, among m. (A true AP or
+    ROC-AUC at its lower end gives 1 in less than 5 % of simulated samples.) (nan, nan) where there is no spread else.
     """
+    if value in (0, 1) and m > 0:
+        return clopper_pearson(int(value) * m, m, confidence)
     if not 0 < value < 1 or m < 2 or draws.std() == 0:
         return float("nan"), float("nan")
     error = draws.std() * np.sqrt(m / (m - 1)) / (value * (1 - value))

@@ -1,6 +1,7 @@
 """Networks, their starting weights and safe checkpoints."""
 
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 from urllib.error import URLError
@@ -195,7 +196,7 @@ def _read_state(path: Path) -> dict:
     """A torchvision state dict, or the one in a checkpoint of this project."""
     try:
         state = load_tensors(path)
-        state = read_checkpoint(path)["model"] if "format" in state else state
+        state = unwrapped(read_checkpoint(path)["model"] if "format" in state else state)
     except CheckpointError as error:
         raise WeightsError(f"--weights {error} (or use --weights imagenet, none)") from error
     if not all(isinstance(value, torch.Tensor) for value in state.values()):
@@ -213,6 +214,19 @@ def _load(network: nn.Module, state: dict, arch: str, source: str) -> None:
     if wrong:
         raise WeightsError(f"{source} does not fit {arch}: {len(wrong)} of {len(own)} tensors differ, e.g. {wrong[0]}")
     network.load_state_dict({name: state[name] for name in own}, strict=False)
+
+
+def unwrapped(state: dict) -> dict:
+    """A state dict without the prefixes that DataParallel (`module.`) and torch.compile (`_orig_mod.`) put before."""
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): value for name, value in state.items()}
+
+
+def misfits(own: dict, state: dict) -> list[str]:
+    """What keeps a state dict from being loaded in place of one's own, a text for each tensor."""
+    missing = [f"{name} is missing" for name in own if name not in state]
+    extra = [f"{name} is unknown" for name in state if name not in own]
+    both = [(name, tuple(value.shape), tuple(own[name].shape)) for name, value in state.items() if name in own]
+    return [*missing, *extra, *(f"{name} is {found}, not {needed}" for name, found, needed in both if found != needed)]
 
 
 def make_checkpoint(model: Detector, **values) -> dict:
@@ -281,7 +295,13 @@ def load_checkpoint(path: str | Path) -> tuple[Detector, dict]:
             raise ValueError(f"its maps are of the families {', '.join(map(str, families))}")
         preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
         model = _empty_model(checkpoint["arch"], preprocessing, bool(families))
-        model.load_state_dict(checkpoint["model"])
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        state = unwrapped(checkpoint["model"])
+        if wrong := misfits(model.state_dict(), state):
+            raise ValueError(f"{checkpoint['arch']} differs in {len(wrong)} tensors, e.g. {wrong[0]}")
+        model.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error
+    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise CheckpointError(f"{path} cannot score: {len(broken)} tensors hold NaN or infinity, e.g. {broken[0]}")
     return model.eval(), checkpoint

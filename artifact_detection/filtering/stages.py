@@ -90,7 +90,10 @@ def _score_batch(scorer: Scorer, batch: list[tuple[Record, torch.Tensor | None]]
     blank = torch.zeros((3, *scorer.preprocessing.shape), dtype=torch.uint8)
     probabilities = scorer.score_batch([blank if image is None else image for _, image in batch])
     for (record, image), probability in zip(batch, probabilities, strict=True):
-        record.probability = None if image is None else float(probability)
+        if image is not None and np.isnan(probability):
+            record.error = "no score: the network gives NaN"
+        elif image is not None:
+            record.probability = float(probability)
     return [record for record, _ in batch]
 
 

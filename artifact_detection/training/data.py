@@ -118,14 +118,32 @@ def split_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -
 
 
 def split_by_group(labels: np.ndarray, groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (training, validation): one of `split_folds`' folds, with about `share` of the images.
+    """Row numbers (training, validation): with about `share` of the images of each class in validation, at least one.
 
     Raises DatasetError if a class has too few groups to stand on both sides.
     """
     smallest, name = _fewest_groups(labels, groups)
     if smallest < 2:
         raise DatasetError(f"only {smallest} distinct image of {name}: it cannot stand in training and in validation")
-    return split_folds(labels, groups, min(max(2, round(1 / share)), smallest), seed)[0]
+    folds = max(2, round(1 / share))
+    if smallest >= folds and abs(share - 1 / folds) < 0.01:
+        return split_folds(labels, groups, folds, seed)[0]
+    # No fold is of this size: with two artifacts there would be two folds, and half of all images in validation.
+    return _split_unevenly(labels, groups, share, seed)
+
+
+def _split_unevenly(labels: np.ndarray, groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (training, validation): whole groups at random, those with an artifact apart from the others."""
+    rng = np.random.default_rng(seed)
+    names, members = np.unique(groups, return_inverse=True)
+    kinds, sizes, held_out = np.zeros(len(names), int), np.bincount(members), np.zeros(len(names), bool)
+    np.maximum.at(kinds, members, labels)
+    for kind in np.unique(kinds):
+        order = rng.permutation(np.flatnonzero(kinds == kind))
+        reached = np.cumsum(sizes[order])
+        count = 1 + np.abs(reached - share * reached[-1]).argmin()
+        held_out[order[: min(count, max(1, len(order) - 1))]] = True
+    return np.flatnonzero(~held_out[members]), np.flatnonzero(held_out[members])
 
 
 def split_training(

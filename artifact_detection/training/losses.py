@@ -28,8 +28,9 @@ class FocalLoss(nn.Module):
         return loss + self.smoothing / 2 * self._focal(logits, 1 - targets) if self.smoothing else loss
 
     def _focal(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (B,) = -log p_t
-        loss = (1 - torch.exp(-cross_entropy)) ** self.gamma * cross_entropy
+        towards = logits * (2 * targets - 1)  # (B,) p_t = sigmoid(towards)
+        # Through logarithms: a power of 1 - p_t, which rounds to 0, has an infinite slope there if gamma < 1.
+        loss = -torch.exp(self.gamma * F.logsigmoid(-towards)) * F.logsigmoid(towards)
         if self.alpha is not None:
             loss = loss * (self.alpha * targets + (1 - self.alpha) * (1 - targets))
         return loss.mean()

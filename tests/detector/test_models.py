@@ -179,3 +179,31 @@ def test_anything_but_a_checkpoint_is_refused_without_running_it(tmp_path, name)
 
 def test_every_offered_arch_exists_in_torchvision_or_timm():
     assert set(models.ARCHS) - set(torchvision.models.list_models()) == set(lite.PACKAGES)
+
+
+def test_the_prefixes_of_a_wrapped_model_do_not_matter(tmp_path):
+    model = build_model("mobilenet_v3_small", "none")
+    wrapped = {f"module._orig_mod.{name}": value for name, value in model.state_dict().items()}
+    torch.save(make_checkpoint(model) | {"model": wrapped}, tmp_path / "best.pt")
+    loaded, _ = load_checkpoint(tmp_path / "best.pt")
+    torch.testing.assert_close(loaded.state_dict(), model.state_dict())
+    build_model("mobilenet_v3_small", str(tmp_path / "best.pt"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda state: state | {"head.2.bias": torch.zeros(3)},
+            r"1 tensors, e.g. head.2.bias is \(3,\), not \(1024,\)",
+        ),
+        (lambda state: state | {"more": torch.zeros(3)}, "1 tensors, e.g. more is unknown"),
+        (lambda state: {k: v for k, v in state.items() if k != "head.2.bias"}, "head.2.bias is missing"),
+        (lambda state: state | {"head.2.bias": torch.full((1024,), torch.nan)}, "1 tensors hold NaN"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_says_where(tmp_path, spoil, message):
+    model = build_model("mobilenet_v3_small", "none")
+    torch.save(make_checkpoint(model) | {"model": spoil(model.state_dict())}, tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "best.pt")

@@ -173,12 +173,19 @@ def test_equal_mass_bins():
 
 
 def test_a_value_without_spread_has_no_interval():
-    assert np.isnan(logit_interval(1.0, np.ones(10), 5)).all()
-    summary = summarize([0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.8, 0.9])
-    assert summary["roc_auc"].value == 1
-    assert np.isnan(summary["roc_auc"].low)
-    assert summary["roc_auc"].reason == "no spread between resamples"
-    assert summary["f1"].low > 0.2  # Wilson has one
+    assert np.isnan(logit_interval(0.5, np.full(10, 0.5), 5)).all()
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 20), (20, 180)])
+def test_perfect_separation_has_an_interval_that_holds(m, n):
+    """Where the true ROC-AUC is the interval's lower end, a perfect sample is a rare accident."""
+    targets = np.repeat([0, 1], [n, m])
+    summary = summarize(targets, np.linspace(0, 1, m + n), replicates=50)
+    low = summary["roc_auc"].low
+    assert 0 < low == summary["average_precision"].low < summary["roc_auc"].high == 1
+    separation = np.sqrt(2) * stats.norm.ppf(low)  # of two normal distributions with this ROC-AUC
+    scores = np.random.default_rng(0).normal(size=(4000, m + n)) + separation * targets
+    assert np.mean(scores[:, n:].min(axis=1) > scores[:, :n].max(axis=1)) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -275,3 +275,21 @@ def test_as_many_batches_are_scored_at_a_time_as_the_engine_wants(tmp_path):
     with Store(tmp_path / "records.sqlite") as store:
         score_batches(scorer, [[item] for item in items], store, False, threads=2)
         assert [store.find(item.path).probability for item in items] == [0.5] * 4
+
+
+def test_a_score_that_is_no_number_is_an_error_with_its_reason(tmp_path):
+    class Broken:
+        name, parallel = "broken", 1
+
+        def __call__(self, images: torch.Tensor) -> np.ndarray:
+            return np.full(len(images), np.nan, np.float32)
+
+    class Network:
+        preprocessing = Preprocessing(8)
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    items = Inputs.scan([str(tmp_path)], tmp_path / "out").items
+    with Store(tmp_path / "records.sqlite") as store:
+        score_batches(Scorer(Network(), {"temperature": 1.0}, "id", Broken(), batch=1), [items], store, False, 1)
+        record = store.find(items[0].path)
+    assert (record.probability, record.error) == (None, "no score: the network gives NaN")

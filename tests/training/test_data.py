@@ -31,6 +31,14 @@ def test_split_follows_the_seed():
     assert first == again != other
 
 
+@pytest.mark.parametrize(("artifacts", "share", "held"), [(2, 0.2, (20, 1)), (4, 0.2, (20, 1)), (20, 0.4, (40, 8))])
+def test_few_artifacts_do_not_change_the_share_of_validation(artifacts, share, held):
+    labels = np.repeat([0, 1], [100, artifacts])
+    training, validation = split_by_group(labels, np.arange(len(labels)), share, seed=0)
+    assert np.bincount(labels[validation]).tolist() == list(held)
+    assert sorted([*training, *validation]) == list(range(len(labels)))
+
+
 def test_class_with_one_group_cannot_be_split():
     with pytest.raises(DatasetError, match="only 1 distinct image of artifacts"):
         split_by_group(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 3]), 0.2, 0)

@@ -9,7 +9,7 @@ LOGITS = torch.tensor([-8.0, -1.0, -0.1, 0.0, 0.3, 2.0, 9.0, -3.0])
 TARGETS = torch.tensor([0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("alpha", [0.25, 0.5, 1.0])
 def test_equals_torchvision(gamma, alpha):
     expected = sigmoid_focal_loss(LOGITS, TARGETS, alpha=alpha, gamma=gamma, reduction="mean")
@@ -27,9 +27,10 @@ def test_smoothing_is_cross_entropy_with_smoothed_targets():
     torch.testing.assert_close(FocalLoss(gamma=0, smoothing=0.2)(LOGITS, TARGETS), smoothed)
 
 
-def test_gradient_is_finite_at_extreme_logits():
-    logits = torch.tensor([-200.0, 200.0], requires_grad=True)
-    FocalLoss(2.0)(logits, torch.tensor([1.0, 1.0])).backward()
+@pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 2.0])
+def test_gradient_is_finite_at_extreme_logits(gamma):
+    logits = torch.tensor([-200.0, 20.0, 200.0], requires_grad=True)
+    FocalLoss(gamma)(logits, torch.tensor([1.0, 1.0, 1.0])).backward()
     assert torch.isfinite(logits.grad).all() and logits.grad[0] < 0
 
 
