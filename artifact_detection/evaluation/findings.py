@@ -5,7 +5,7 @@ import pandas as pd
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Bands
 from artifact_detection.evaluation.comparison import match, mcnemar
-from artifact_detection.evaluation.loading import Evaluation
+from artifact_detection.evaluation.loading import OUTCOMES, Evaluation
 from artifact_detection.evaluation.metrics import Summary
 from artifact_detection.evaluation.recall_matrix import CLEAN_ROW
 from artifact_detection.intervals import images_for_margin
@@ -26,6 +26,18 @@ def opened(run: Evaluation) -> str:
     )
 
 
+def missing(run: Evaluation, *needs: str) -> str:
+    """Why a section is left out, "" if all that it needs is there: probabilities, images, model, classes, clean."""
+    reasons = {
+        "probabilities": NO_PROBABILITIES if run.probabilities is None else "",
+        "images": "" if run.files else NO_IMAGES,
+        "model": "" if run.model and run.files else NO_MODEL,
+        "classes": f"Left out: {run.one_class}." if run.one_class else "",
+        "clean": "" if (run.targets == CLEAN).any() else f"Left out: {run.one_class}.",
+    }
+    return next((reasons[need] for need in needs if reasons[need]), "")
+
+
 def share(row: dict | pd.Series) -> str:
     """`75.0 % (53.1 to 88.8 %)` of anything with value, low and high."""
     value, low, high = (100 * row[name] for name in ("value", "low", "high"))
@@ -43,6 +55,10 @@ def quality(summary: Summary) -> str:
 
 def errors(summary: Summary) -> str:
     (tn, fp), (fn, tp) = summary.confusion.tolist()
+    if not tn + fp:
+        return f"{fn} of {tp + fn} artifacts would stay. Nothing is known of clean images: none is labelled so."
+    if not fn + tp:
+        return f"{fp} of {tn + fp} clean images would be lost. Nothing is known of artifacts: none is labelled so."
     return (
         f"{fp} of {tn + fp} clean images would be lost and {fn} of {tp + fn} artifacts would stay. For comparison: "
         f"calling every image clean has accuracy {(tn + fp) / summary.confusion.sum():.1%} and finds nothing."
@@ -64,7 +80,7 @@ def calibration(before: Summary, after: Summary, temperature: float, shift: floa
     )
     if after["ece"].low > 0:
         return f"{text} The probabilities are off by more than chance explains."
-    return f"{text} With {after.confusion.sum()} images it cannot be told from perfect calibration."
+    return f"{text} With {after.confusion.sum()} images no deviation from perfect calibration is shown."
 
 
 def bands(chosen: Bands, images: int) -> str:
@@ -72,11 +88,11 @@ def bands(chosen: Bands, images: int) -> str:
 
 
 def bands_on_test(chosen: Bands, run: Evaluation) -> str:
-    decisions = chosen.decide(run.probabilities)
+    decisions, but = chosen.decide(run.probabilities), f" But {run.one_class}." if run.one_class else ""
     kept, rejected = (run.targets[decisions == action] for action in (KEEP, REJECT))
     return (
         f"On the test split: {len(kept)} kept, {(kept == ARTIFACT).sum()} of them artifacts; {len(rejected)} rejected, "
-        f"{(rejected == CLEAN).sum()} of them clean; {(decisions == REVIEW).sum()} for review."
+        f"{(rejected == CLEAN).sum()} of them clean; {(decisions == REVIEW).sum()} for review.{but}"
     )
 
 
@@ -89,6 +105,10 @@ def threshold(row: pd.Series) -> str:
 
 def outcome(run: Evaluation, name: str) -> str:
     count = len(run.rows(name))
+    if not (run.targets == OUTCOMES[name][0]).any():
+        return f"There can be no {name}: {run.one_class}."
+    if not count:
+        return f"There are no {name}."
     if not run.files:
         return f"{count} {name}; the images are not there."
     return f"{count} {name}. The most confident come first, the least confident last; below each its heat map."
@@ -126,10 +146,12 @@ def subgroups(groups: pd.DataFrame) -> str:
     if groups["p"].isna().all():
         return "Too few images for a comparison."
     (rate, measure, _), p = groups["p"].idxmin(), groups["p"].min()
-    verdict = "a bias" if p < SIGNIFICANT else "no bias is shown, which with few images proves little"
+    verdict = "a difference is shown" if p < SIGNIFICANT else "none is shown, which with few images proves little"
+    empty = [rate for rate, rows in groups.groupby("rate") if not rows["n"].any()]
+    but = f" Nothing is known of {' and '.join(empty)}: there is no such image." if empty else ""
     tests = len(groups.groupby(["rate", "measure"]))
     what = f"Largest difference of low and high tertile: {rate} by {measure}"
-    return f"{what}, p = {p:.2g} after Holm over {tests} tests: {verdict}."
+    return f"{what}, p = {p:.2g} after Holm over {tests} tests: {verdict}.{but}"
 
 
 def comparison(first: Evaluation, second: Evaluation) -> str:
@@ -137,7 +159,7 @@ def comparison(first: Evaluation, second: Evaluation) -> str:
     right = [np.equal(both[f"prediction_{side}"], both["label_first"]) for side in ("first", "second")]
     only_first, only_second, p = mcnemar(*right)
     better = first.source if only_first > only_second else second.source
-    verdict = f"{better} is right more often" if p < SIGNIFICANT else "they are not told apart"
+    verdict = f"{better} is right more often" if p < SIGNIFICANT else "no difference is shown"
     return (
         f"{first.source} (first) and {second.source} (second) on {len(both)} images: {only_first} are right only in "
         f"the first, {only_second} only in the second; McNemar's exact p = {p:.2g}: {verdict}."

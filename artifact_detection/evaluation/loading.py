@@ -16,7 +16,7 @@ from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Scorer, load_predictor
 from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
-from artifact_detection.labels import ARTIFACT, CLEAN, DEFAULT_PATTERN
+from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
 from artifact_detection.system.paths import ROOT
 
 OUTCOMES = {
@@ -62,6 +62,12 @@ class Evaluation:
         """(n,) probabilities of "artifacts", None unless every row has one."""
         values = self.table["probability"].to_numpy()
         return None if np.isnan(values).any() else values
+
+    @property
+    def one_class(self) -> str:
+        """Why nothing that compares the classes can be said, "" if both are there."""
+        absent = [CLASSES[label] for label in (CLEAN, ARTIFACT) if not (self.targets == label).any()]
+        return f"no image is labelled {absent[0]}" if absent else ""
 
     @cached_property
     def files(self) -> list[Path] | None:

@@ -122,3 +122,15 @@ def test_runs_on_a_predictions_file_from_elsewhere(tmp_path, monkeypatch):
     text = execute({"PREDICTIONS_CSV": str(path), "ARTIFACT_LABEL": "0"}, monkeypatch)
     assert "0.750  (0.531 - 0.888)" in text
     assert text.count("Left out") == 9
+
+
+@pytest.mark.parametrize(("clean", "artifacts", "left_out"), [(4, 0, 4), (0, 4, 6)])
+def test_a_test_split_of_one_class_has_the_reason_in_each_place(tmp_path, monkeypatch, clean, artifacts, left_out):
+    dataset = make_dataset(tmp_path / "dataset", clean, artifacts)
+    first, second = (make_run(tmp_path / name, dataset, seed) for seed, name in enumerate(("first", "second")))
+    text = execute({"RUN_DIR": str(first), "COMPARE_WITH": str(second)}, monkeypatch)
+    reason = f"no image is labelled {CLASSES[clean > 0]}"
+    assert text.count(f"Left out: {reason}.") == left_out
+    assert f"But {reason}." in text
+    assert text.count("There can be no ") == 2
+    assert "nan" not in text.replace("undefined: ", "")
