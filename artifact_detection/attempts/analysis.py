@@ -72,6 +72,7 @@ def seed_spread(values: dict[str, list[float]]) -> float:
 def analyse(results: Results, protocol: Protocol, attempts: list[Attempt]) -> pd.DataFrame:
     """One row an attempt, best AP first, with its interval and its difference from the recipe.
 
+    An attempt that got more seeds because it did well with its first one is judged on the others alone.
     Columns: group, changes, image_size, seeds, ap, low, high, difference, difference_low, difference_high, p (Holm's,
     NaN for the recipe), and the means of MEANS. Empty without results; ReportError if there is no recipe among them.
     """
@@ -81,12 +82,28 @@ def analyse(results: Results, protocol: Protocol, attempts: list[Attempt]) -> pd
     if not any(name == RECIPE for name, _ in tables):
         raise ReportError(f"protocol {protocol.name}: {RECIPE} has not been run, so there is nothing to compare with")
     points, draws = _score(tables)
+    kept = judged(tables, protocol)
     carriers = int((next(iter(tables.values()))["label"] == ARTIFACT).sum())
-    board = _values(points, draws, carriers).join(_differences(points, draws))
-    means = results.read(protocol.name).groupby("attempt")[list(MEANS)].mean()
+    board = _values(points, draws, carriers, kept).join(_differences(points, draws, kept))
+    rows = results.read(protocol.name)
+    fresh = [key in kept for key in zip(rows["attempt"], rows["seed"], strict=True)]
+    means = rows[fresh].groupby("attempt")[list(MEANS)].mean()
     facts = {a.name: (a.group, a.changes, protocol.settings_of(a)["image_size"]) for a in attempts}
     described = pd.DataFrame.from_dict(facts, orient="index", columns=["group", "changes", "image_size"])
     return board.join(means).join(described).sort_values("ap", ascending=False)
+
+
+def judged(keys: Iterable[tuple[str, int]], protocol: Protocol) -> list[tuple[str, int]]:
+    """The (attempt, seed) without the seeds that chose an attempt for more of them."""
+    keys = list(keys)
+    repeated = [name for name in protocol.chosen if len(_seeds(keys, name)) > 1]
+    return [(name, seed) for name, seed in keys if name not in repeated or seed > min(_seeds(keys, name))]
+
+
+def recipe_by_seed(results: Results, protocol: Protocol) -> dict[int, float]:
+    """The recipe's AP with each of its seeds."""
+    tables = {seed: table for (name, seed), table in read_all(results, protocol.name).items() if name == RECIPE}
+    return {seed: mean_ap(table, np.ones((1, len(table)))).item() for seed, table in sorted(tables.items())}
 
 
 def effects(results: Results, protocol: Protocol, pairs: dict[str, Pairs]) -> pd.DataFrame:
@@ -130,11 +147,13 @@ def _noise(spread: float, seeds: int, size: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=size) * np.nan_to_num(spread) / np.sqrt(seeds)
 
 
-def _values(points: Draws, draws: Draws, carriers: int) -> pd.DataFrame:
+def _values(points: Draws, draws: Draws, carriers: int, kept: list[tuple[str, int]]) -> pd.DataFrame:
+    """kept: the (attempt, seed) that count; how much seeds differ is known from all of them."""
     names = {name: _seeds(points, name) for name, _ in points}
     spread = seed_spread({name: [points[name, s].item() for s in seeds] for name, seeds in names.items()})
     rows = {}
-    for name, seeds in names.items():
+    for name in names:
+        seeds = _seeds(kept, name)
         value = float(np.mean([points[name, s] for s in seeds]))
         sample = np.mean([draws[name, s] for s in seeds], axis=0)
         low, high = logit_interval(value, sample + _noise(spread, len(seeds), len(sample)), carriers)
@@ -142,7 +161,7 @@ def _values(points: Draws, draws: Draws, carriers: int) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _differences(points: Draws, draws: Draws) -> pd.DataFrame:
+def _differences(points: Draws, draws: Draws, kept: list[tuple[str, int]]) -> pd.DataFrame:
     """Every attempt minus the recipe, over the seeds that both have."""
     reference = _seeds(points, RECIPE)
     common = {name: [s for s in _seeds(points, name) if s in reference] for name, _ in points if name != RECIPE}
@@ -150,10 +169,11 @@ def _differences(points: Draws, draws: Draws) -> pd.DataFrame:
     by_seed = {name: [(points[name, s] - points[RECIPE, s]).item() for s in seeds] for name, seeds in common.items()}
     spread = seed_spread(by_seed)
     rows = {}
-    for name, seeds in common.items():
+    for name in common:
+        seeds = [s for s in common[name] if (name, s) in kept]
         sample = np.mean([draws[name, s] - draws[RECIPE, s] for s in seeds], axis=0)
         sample = sample + _noise(spread, len(seeds), len(sample))
-        rows[name] = _compared(np.mean(by_seed[name]), sample)
+        rows[name] = _compared(np.mean([points[name, s] - points[RECIPE, s] for s in seeds]), sample)
     table = pd.DataFrame.from_dict(
         rows, orient="index", columns=["difference", "difference_low", "difference_high", "p"]
     )

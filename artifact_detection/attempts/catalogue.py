@@ -20,6 +20,7 @@ GROUPS = {
     "class imbalance": ("oversampling", "class_weights"),
     "loss": ("loss", "focal_gamma", "focal_alpha"),
     "input": ("image_size", "inject", "crop"),
+    "length": ("epochs",),
 }  # group -> the settings that put an attempt into it; the first that fits
 
 

@@ -24,7 +24,7 @@ def difference_finding(board: pd.DataFrame) -> str:
     shown = board[board["p"] < SIGNIFICANT]
     tested = board["p"].notna().sum()
     if shown.empty:
-        return f"None of the {tested} differences from the recipe is more than chance after Holm's correction."
+        return f"None of the {tested} differences from the recipe is shown after Holm's correction: each may be chance."
     texts = [f"{name} {difference(row)}" for name, row in shown.iterrows()]
     return f"{len(shown)} of {tested} differences hold after Holm's correction: {'; '.join(texts)}."
 

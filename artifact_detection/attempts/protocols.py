@@ -15,7 +15,8 @@ class Protocol:
 
     settings: what replaces the recipe's. size, rate, length: factors of every image size, learning rate and number of
     epochs.
-    seeds: how many each attempt gets; repeated: patterns of names of those that get `repeats` of them.
+    seeds: how many each attempt gets; repeated: patterns of names of those that get `repeats` of them;
+    chosen: names of those that do because they did well with their first one, which is no evidence then.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Protocol:
     seeds: int = 3
     repeated: tuple[str, ...] = ()
     repeats: int = 3
+    chosen: tuple[str, ...] = ()
 
     def settings_of(self, attempt: Attempt) -> dict:
         """What `model_training.py` gets for an attempt, beside the data, the weights and the seed."""
@@ -63,6 +65,7 @@ PROTOCOLS = {
         # focal loss and oversampling: both, one, the other, neither; neither, but as many steps as with both; and what
         # did best with one seed
         repeated=("01-*", "20-*", "27-*", "28-*", "34-*", "33-*"),
+        chosen=("33-crop-face",),
     ),
 }
 

@@ -55,7 +55,12 @@ def render_protocol(protocol: Protocol, attempts: list[Attempt], results: Result
         command = COMMAND.format(protocol=protocol.name, name="'*'")
         return f"{title}\nNot run yet, and nothing is claimed for it: {command}.\n"
     sections = [title, progress(protocol, attempts, results), circumstances(protocol, results), table(board, protocol)]
-    sections += [winner(board), two_by_two(results.read(protocol.name)), main_effects(results, protocol)]
+    sections += [
+        about_seeds(board, protocol, analysis.recipe_by_seed(results, protocol)),
+        winner(board),
+        two_by_two(results.read(protocol.name)),
+        main_effects(results, protocol),
+    ]
     sections += [by_group(board)]
     return "\n".join(section for section in sections if section)
 
@@ -96,12 +101,31 @@ def table(board: pd.DataFrame, protocol: Protocol) -> str:
         "| --- " * 11 + "|",
     ]
     for name, row in board.iterrows():
-        cells = [name, row["changes"], f"{row['seeds']:.0f}", estimate(row["ap"], row["low"], row["high"])]
+        cells = [name, row["changes"], seeds_of(name, row, protocol), estimate(row["ap"], row["low"], row["high"])]
         cells += [difference(row), "" if np.isnan(row["p"]) else f"{row['p']:.2g}"]
         cells += [f"{row[f'oof_{metric}']:.3f}" for metric in ("roc_auc", "f1", "recall_at_5")]
         cells += [f"{row['seconds']:.0f}", COMMAND.format(protocol=protocol.name, name=name)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def seeds_of(name: str, row: pd.Series, protocol: Protocol) -> str:
+    return f"{row['seeds']:.0f} fresh" if name in protocol.chosen and row["seeds"] > 1 else f"{row['seeds']:.0f}"
+
+
+def about_seeds(board: pd.DataFrame, protocol: Protocol, recipe: dict[int, float]) -> str:
+    """What the choice of seeds does to the differences."""
+    first, mean = recipe.get(0, np.nan), np.mean(list(recipe.values()))
+    lines = []
+    if len(recipe) > 1 and (board["seeds"] == 1).any():
+        lines = [
+            "Rows with one seed are compared with the recipe's run of that seed, on the same folds. Its AP there is",
+            f"{first:.3f}, in the mean of {len(recipe)} seeds {mean:.3f}: against the mean add",
+            f"{first - mean:+.3f} to each difference.",
+        ]
+    if fresh := [name for name in protocol.chosen if name in board.index and board.loc[name, "seeds"] > 1]:
+        lines.append(f"Fresh: without the seed for which {', '.join(fresh)} got more of them.")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def estimate(value: float, low: float, high: float) -> str:
@@ -126,7 +150,7 @@ def winner(board: pd.DataFrame) -> str:
     if name == RECIPE:
         return f"Highest AP among the settings of one network: **{RECIPE}**.\n"
     row = board.loc[name]
-    shown = "which is more than chance" if row["p"] < SIGNIFICANT else "which may be chance"
+    shown = "shown" if row["p"] < SIGNIFICANT else "not shown"
     return (
         f"Highest AP among the settings of one network: **{name}** ({row['changes']}), {difference(row)} against the "
         f"recipe, {shown} (p {row['p']:.2g} after Holm).\n"

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -198,3 +199,21 @@ def test_the_defaults_are_the_winner_or_the_text_says_why_not(protocol):
         assert f"`{report.best_recipe_setting(board)}`" in text, "say why the defaults are not what did best"
     else:
         assert f"`{protocol.name}` confirms the defaults" in text
+
+
+def test_the_seed_that_chose_an_attempt_is_no_evidence_for_it(results, attempts):
+    protocol = replace(TOY, chosen=("27-bce",))
+    keep(results, next(a for a in attempts if a.name == "27-bce"), 0, predictions(9, 1))
+    board = analysis.analyse(results, protocol, attempts)
+    assert board.loc["27-bce", "seeds"] == 2
+    assert board.loc["27-bce", "ap"] < analysis.analyse(results, TOY, attempts).loc["27-bce", "ap"]
+    assert "| 2 fresh |" in report.table(board, protocol)
+    seeds = analysis.recipe_by_seed(results, protocol)
+    text = report.about_seeds(board, protocol, seeds)
+    assert f"add\n{seeds[0] - np.mean(list(seeds.values())):+.3f} to each difference." in text
+    assert "without the seed for which 27-bce got more" in text
+
+
+def test_the_face_crop_is_judged_on_its_fresh_seeds():
+    row = analysis.analyse(COMMITTED, PROTOCOLS["small"], read_attempts()).loc["33-crop-face"]
+    assert report.difference(row) == "+0.065 (-0.034 to +0.160)"
