@@ -84,10 +84,20 @@ def load_images(dataset: Path, split: str, preprocessing: Preprocessing, cache: 
 
 
 def enlarged(images: ImageSet, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
-    """The same images, decoded again, whole and twice as large as the network sees them: artifacts go in there."""
+    """The same images, decoded again, larger than the network sees them: artifacts go in there.
+
+    Twice as large: the whole image or, for a network that sees the face alone, its crop. Four times as large and whole
+    for one that sees both, so that the face still has the pixels that evaluation would give it.
+    """
     paths = [images.root / path for path in images.table["path"]]
-    pixels = cached_images(paths, Preprocessing(2 * preprocessing.size), cache).images
+    times, crop = (4, "full") if preprocessing.crop == "both" else (2, preprocessing.crop)
+    pixels = cached_images(paths, replace(preprocessing, size=times * preprocessing.size, crop=crop), cache).images
     return replace(images, table=images.table.assign(row=np.arange(len(images))), pixels=pixels)
+
+
+def left_to_fit(preprocessing: Preprocessing) -> Preprocessing:
+    """What is still to be done to `enlarged` images: faces are cropped already."""
+    return replace(preprocessing, crop="full") if preprocessing.crop == "face" else preprocessing
 
 
 def near_duplicate_groups(images: ImageSet) -> np.ndarray:
@@ -162,7 +172,7 @@ def split_training(
 
 def inject_half(images: ImageSet, preprocessing: Preprocessing, seed: int) -> ImageSet:
     """Images that are still to be fitted, fitted, with a synthetic artifact in every second one, always the same."""
-    pixels = np.empty((len(images), *preprocessing.shape, 3), np.uint8)
+    pixels, preprocessing = np.empty((len(images), *preprocessing.shape, 3), np.uint8), left_to_fit(preprocessing)
     for index in range(len(images)):
         image = images[index]
         if index % 2 == 0:

@@ -21,7 +21,7 @@ from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject_ran
 from artifact_detection.injection.benign import edit_benignly
 from artifact_detection.injection.degradation import degrade
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.training.data import DatasetError, ImageSet
+from artifact_detection.training.data import DatasetError, ImageSet, left_to_fit
 
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
 
@@ -148,6 +148,8 @@ class TrainingImages(Dataset):
         self.kinds, self.preset, self.benign, self.degraded, self.regions = kinds, preset, benign, degraded, regions
         self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
         self.augment, self.preprocessing, self.whole = augmentation(preset), preprocessing, whole
+        if whole:
+            self.preprocessing = left_to_fit(preprocessing)
         self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
 
     def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, ...]:

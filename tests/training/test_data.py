@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.portraits import draw_portrait
 from artifact_detection.training import data
 from artifact_detection.training.data import DatasetError, ImageSet, split_by_group
 
@@ -86,3 +88,21 @@ def test_more_folds_than_distinct_artifacts_are_refused():
 def test_missing_split_says_what_to_run(tmp_path):
     with pytest.raises(DatasetError, match="organize_dataset"):
         data.list_images(tmp_path, "train")
+
+
+@pytest.mark.parametrize("crop", ["full", "face", "both"])
+def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, crop):
+    rng, folder = np.random.default_rng(0), tmp_path / "train" / "no_artifacts"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        image = draw_portrait(rng, 512)[0].astype(float) + rng.normal(0, 12, (512, 512, 3))
+        cv2.imwrite(str(folder / f"{number}.png"), image.clip(0, 255).astype(np.uint8)[..., ::-1])
+    preprocessing = Preprocessing(64, crop=crop)
+    scored = data.load_images(tmp_path, "train", preprocessing, None)
+    larger = data.enlarged(scored, preprocessing, None)
+    fitted = [data.left_to_fit(preprocessing).fit(larger[row]) for row in range(4)]
+    sharpness = [
+        np.mean([cv2.Laplacian(image[..., 1], cv2.CV_64F).var() for image in images])
+        for images in (fitted, [scored[row] for row in range(4)])
+    ]
+    assert sharpness[0] == pytest.approx(sharpness[1], rel=0.1)
