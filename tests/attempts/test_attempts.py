@@ -21,8 +21,8 @@ NAMES = [attempt.name for attempt in ATTEMPTS]
 
 
 @functools.cache
-def network(arch: str, preprocessing: Preprocessing) -> models.Detector:
-    return models.build_model(arch, "none", preprocessing)
+def network(arch: str, preprocessing: Preprocessing, regions: bool) -> models.Detector:
+    return models.build_model(arch, "none", preprocessing, regions)
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=NAMES)
@@ -54,7 +54,7 @@ def test_every_attempt_takes_a_step(attempt):
     fixed = {"weights": "none", "image_size": 32, "batch_size": 8, "workers": 0, "device": "cpu", "precision": "fp32"}
     config = TrainConfig(**(attempt.settings | fixed))
     preprocessing = Preprocessing(config.image_size, crop=config.crop)
-    model = network(config.arch, preprocessing)
+    model = network(config.arch, preprocessing, config.with_regions)
     model.freeze(config.freeze)
     trainer = model_training.build_trainer(config, model, toy_images(), ALONE)
     before = [weight.detach().clone() for weight in model.parameters() if weight.requires_grad]

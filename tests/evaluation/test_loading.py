@@ -114,7 +114,8 @@ def test_sentence_on_bands_counts_the_test_split():
 
 
 @pytest.mark.parametrize(
-    ("p", "words"), [pytest.param(0.001, "a difference is shown", id="bias"), pytest.param(0.4, "proves little", id="no bias")]
+    ("p", "words"),
+    [pytest.param(0.001, "a difference is shown", id="bias"), pytest.param(0.4, "proves little", id="no bias")],
 )
 def test_sentence_on_subgroups(p, words):
     index = pd.MultiIndex.from_tuples([("recall", "brightness", "low")], names=("rate", "measure", "tertile"))
