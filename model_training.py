@@ -119,19 +119,22 @@ def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: P
 
 def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: Work, resume: bool, crew: Crew) -> None:
     """Split, train, choose on validation, score: one run folder."""
-    rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject, work.groups)
+    groups = data.near_duplicate_groups(work.images) if work.groups is None else work.groups
+    rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject, groups)
     training, validation = work.whole.take(rows), work.images.take(held_back)
-    if not validation.labels.any():
+    injected = not validation.labels.any()
+    if injected:
         validation = data.inject_half(work.whole.take(held_back), model.preprocessing, config.seed)
+    parts = data.validation_parts(validation.labels, groups[held_back], config.seed)
     trainer = build_trainer(config, model, training, crew)
 
     settings, fingerprint = dataclasses.asdict(config), work.images.fingerprint()
     with RunFolder.open(folder, settings | {"data": fingerprint}, crew) as run:
         history = start_or_resume(run, trainer, config, resume)
-        run.write_config(settings, facts(fingerprint, work.images, training, validation, trainer))
+        run.write_config(settings, facts(fingerprint, work.images, training, parts, trainer))
         announce(config, trainer, config.epochs - len(history), training, validation, work.scored)
-        fit(run, trainer, validation, config, history)
-        calibrate(run, validation, config, fingerprint)
+        fit(run, trainer, validation.take(np.flatnonzero(parts == models.CHOOSES)), config, history)
+        calibrate(run, validation, parts, injected, config, fingerprint)
         evaluate(run, work, config)
 
 
@@ -245,24 +248,24 @@ def score(model: models.Detector, images: data.ImageSet, config: TrainConfig, cr
     return logits
 
 
-def calibrate(run: RunFolder, validation: data.ImageSet, config: TrainConfig, fingerprint: str) -> None:
+def calibrate(
+    run: RunFolder, validation: data.ImageSet, parts: np.ndarray, injected: bool, config: TrainConfig, fingerprint: str
+) -> None:
     """Fit temperature, shift and threshold on validation; store them in best.pt with the scores that they rest on.
 
     The shift, into the network's last bias, undoes what oversampling and injection did to the share of artifacts.
     """
     model, checkpoint = models.load_checkpoint(run.path / "best.pt")
     run.wait()  # for the others to have read it
-    if "validation_targets" in checkpoint:
+    if models.Validation.of(checkpoint):
         return  # by a run that was killed later
     logits = score(model, validation, config, run.crew)
+    # On all parts: no order of scores changes by it, and no promise.
     temperature, shift = thresholds.fit_platt(validation.labels, logits)
     model.cpu().shift_logits(shift)
     probabilities = expit((logits + shift) / temperature)
-    try:
-        threshold = thresholds.choose_threshold(validation.labels, probabilities, config.target)
-    except thresholds.ThresholdError as error:
-        threshold = 0.5
-        print(f"no threshold for --target {config.target}: {error}. It stays at 0.5", file=sys.stderr)
+    evidence = models.Validation(validation.labels, probabilities, parts, injected)
+    threshold = pick_threshold(evidence, config.target)
     chosen = {
         "model": model.state_dict(),
         "temperature": temperature,
@@ -270,13 +273,27 @@ def calibrate(run: RunFolder, validation: data.ImageSet, config: TrainConfig, fi
         "threshold": threshold,
         "fingerprint": fingerprint,
     }
-    evidence = {
-        "validation_targets": torch.tensor(validation.labels),
-        "validation_probabilities": torch.tensor(probabilities),
-    }
     run.write_predictions("val", validation, probabilities, threshold)
-    run.save("best.pt", checkpoint | chosen | evidence)
+    run.save("best.pt", checkpoint | chosen | evidence.values())
     run.wait()
+
+
+def pick_threshold(validation: models.Validation, target: str) -> float:
+    """The threshold for --target: assured by images that chose nothing, or else the best on all, with its interval."""
+    targets, probabilities = validation.targets, validation.probabilities
+    if target.startswith(("recall", "precision")):
+        certifies = validation.parts == models.CERTIFIES
+        try:
+            return thresholds.assured_threshold(targets[certifies], probabilities[certifies], target)
+        except thresholds.ThresholdError as error:
+            print(f"--target {target} cannot be assured for new images: {error}", file=sys.stderr)
+    try:
+        threshold = thresholds.choose_threshold(targets, probabilities, target)
+    except thresholds.ThresholdError as error:
+        print(f"no threshold for --target {target}: {error}. It stays at 0.5", file=sys.stderr)
+        return 0.5
+    print(f"threshold {threshold:.4f} for --target {target}: {thresholds.reached(targets, probabilities, threshold)}")
+    return threshold
 
 
 def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
@@ -310,13 +327,14 @@ def announce(config: TrainConfig, trainer: Trainer, epochs: int, *parts: data.Im
 
 
 def facts(
-    fingerprint: str, images: data.ImageSet, training: data.ImageSet, validation: data.ImageSet, trainer: Trainer
+    fingerprint: str, images: data.ImageSet, training: data.ImageSet, parts: np.ndarray, trainer: Trainer
 ) -> dict:
     """What else the result depends on, for config.toml."""
     return {
         "fingerprint": fingerprint,
         "training_images": len(training),
-        "validation_images": len(validation),
+        "validation_images": len(parts),
+        "certifying_images": int((parts == models.CERTIFIES).sum()),
         "unusable_images": len(images.errors),
         "device": device_name(trainer.device),
         "precision": str(trainer.dtype).removeprefix("torch."),

@@ -19,9 +19,18 @@ def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float
 def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Clopper and Pearson's exact interval of the proportion k / n; (0, 1) if n is 0."""
     tail = (1 - confidence) / 2
-    low = 0.0 if k == 0 else float(special.betaincinv(k, n - k + 1, tail))
-    high = 1.0 if k == n else float(special.betaincinv(k + 1, n - k, 1 - tail))
-    return low, high
+    return float(lower_bound(k, n, tail)), float(upper_bound(k, n, tail))
+
+
+def lower_bound(k: np.ndarray, n: np.ndarray, delta: float) -> np.ndarray:
+    """Clopper and Pearson's exact one-sided bound: above the proportion behind k of n with probability <= delta."""
+    k, n = np.asarray(k, float), np.asarray(n, float)
+    return np.where(k <= 0, 0.0, special.betaincinv(np.maximum(k, 1), n - k + 1, delta))
+
+
+def upper_bound(k: np.ndarray, n: np.ndarray, delta: float) -> np.ndarray:
+    """Clopper and Pearson's exact one-sided bound: below the proportion behind k of n with probability <= delta."""
+    return 1 - lower_bound(np.asarray(n, float) - k, n, delta)
 
 
 def images_for_margin(share: float, margin: float, confidence: float = CONFIDENCE) -> int:

@@ -3,9 +3,11 @@
 import pickle
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import torch
 import torchvision
 from torch import nn
@@ -21,6 +23,8 @@ ARCHS = (
 )  # fmt: skip
 CHECKPOINT_FORMAT = 2
 FREEZE = ("none", "early", "backbone")
+CHOOSES, CERTIFIES, REPEATS = range(3)  # an image's part in validation; one that repeats a certifying one has none
+DIGITS = 6  # of a probability; the arithmetic has no more
 
 
 class WeightsError(Exception):
@@ -246,6 +250,40 @@ def make_checkpoint(model: Detector, **values) -> dict:
         "model": model.state_dict(),
         **values,
     }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The images that a checkpoint was validated on.
+
+    targets (n,) int in {0, 1}; probabilities (n,) float64; parts (n,): those that choose the epoch and the threshold,
+    and those that chose nothing, one of each group of near-duplicates, so that promises can rest on them. injected:
+    the artifacts are synthetic ones, put into clean images.
+    """
+
+    targets: np.ndarray
+    probabilities: np.ndarray
+    parts: np.ndarray
+    injected: bool = False
+
+    def values(self) -> dict:
+        """As a checkpoint holds it."""
+        return {
+            "validation_targets": torch.tensor(self.targets),
+            "validation_probabilities": torch.tensor(self.probabilities),
+            "validation_parts": torch.tensor(self.parts),
+            "validation_injected": self.injected,
+        }
+
+    @classmethod
+    def of(cls, checkpoint: dict) -> "Validation | None":
+        """What the checkpoint says, None if it does not say. One that knows no parts has chosen on all its images."""
+        if not {"validation_targets", "validation_probabilities"} <= checkpoint.keys():
+            return None
+        targets = checkpoint["validation_targets"].numpy().astype(int)
+        probabilities = checkpoint["validation_probabilities"].numpy().astype(np.float64).round(DIGITS)
+        parts = checkpoint.get("validation_parts", torch.full(targets.shape, CHOOSES)).numpy()
+        return cls(targets, probabilities, parts, checkpoint.get("validation_injected", False))
 
 
 def load_tensors(path: str | Path) -> dict:

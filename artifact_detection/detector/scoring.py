@@ -20,11 +20,10 @@ from torch import nn
 from tqdm import tqdm
 
 from artifact_detection.detector.device import autocast, pick_device, pick_precision
-from artifact_detection.detector.models import Detector, load_checkpoint
+from artifact_detection.detector.models import DIGITS, Detector, load_checkpoint
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 
 BATCH, GPU_BATCH = 16, 64
-DIGITS = 6  # of a probability; the arithmetic has no more
 
 
 class Engine(Protocol):

@@ -1,30 +1,32 @@
-"""Keep / review / reject bands with a finite-sample guarantee."""
+"""Keep / review / reject bands with a finite-sample guarantee.
+
+`choose_bands` needs a random sample of the very images that the bands are for. `transfer_bands` carries a promise from
+validation to images with another share of artifacts, as long as images of a class score alike in both.
+"""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
+from artifact_detection.evaluation.label_shift import ESTIMATED_FROM, Prevalence, Scores, bound_prevalence
 from artifact_detection.evaluation.metrics import check_binary, check_probabilities
-from artifact_detection.intervals import CONFIDENCE
+from artifact_detection.intervals import CONFIDENCE, lower_bound, upper_bound
 from artifact_detection.labels import ARTIFACT, CLEAN
 
 REVIEW, KEEP, REJECT = "review", "keep", "reject"
-
-
 FEWEST = 0.02  # share of the images that a band is first tried with, where the smallest certifiable number is less
-
-
 STEP = 0.05  # how much larger each tried band is than the one before
+NO_PART = "not certifiable: validation has no part that chose nothing"
 
 
 @dataclass(frozen=True)
 class Band:
     """One end of the scale that is decided without a person; threshold None: nothing can be certified.
 
-    limit: the largest share of wrong decisions, certified with `confidence`. images, wrong: what validation
-    shows.
+    limit: the largest share of wrong decisions, certified with `confidence` on the `condition`. images, wrong: what
+    the certifying images show.
     """
 
     action: str
@@ -34,6 +36,7 @@ class Band:
     limit: float
     confidence: float
     reason: str = ""
+    condition: str = "for images drawn like these"
 
     def sentence(self) -> str:
         side, fault = ("rejected", "clean") if self.action == REJECT else ("kept", "an artifact")
@@ -43,8 +46,8 @@ class Band:
             return f"{self.action}: {self.reason} (wanted: {promise}, {certain})"
         sign = ">=" if self.action == REJECT else "<"
         return (
-            f"{self.action}: p {sign} {self.threshold:.4f}; {promise}, {certain} "
-            f"({self.wrong} of {self.images} in validation)"
+            f"{self.action}: p {sign} {self.threshold:.4f}; {promise}, {certain}, {self.condition} "
+            f"({self.wrong} of {self.images} there when it was certified)"
         )
 
 
@@ -62,13 +65,6 @@ class Bands:
         high = math.inf if self.reject.threshold is None else self.reject.threshold
         return np.select([probabilities >= high, probabilities < low], [REJECT, KEEP], REVIEW)
 
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Bands":
-        return cls(Band(**values["keep"]), Band(**values["reject"]))
-
 
 def choose_bands(
     targets: np.ndarray,
@@ -78,23 +74,33 @@ def choose_bands(
     artifacts_kept: float = 0.02,
     confidence: float = CONFIDENCE,
 ) -> Bands:
-    """The widest bands with a finite-sample guarantee from validation targets and probabilities, both (n,).
+    """The widest bands with a finite-sample guarantee from a random sample's targets and probabilities, both (n,).
 
-    Of new images like these, at most a share `clean_rejected` of the rejected is clean, and at most
-    `artifacts_kept` of the kept has artifacts; each holds with probability `confidence` over the validation
-    set.
+    Of new images drawn like these, at most a share `clean_rejected` of the rejected is clean, and at most
+    `artifacts_kept` of the kept has artifacts; each holds with probability `confidence` over the sample.
 
     Learn then test (Angelopoulos et al., arXiv 2110.01052) with fixed-sequence testing: bands of a given
     number of images, the strictest first, are tested with the exact binomial tail (Clopper-Pearson) until
     one fails. The numbers depend on n alone, and given the probability just outside, the images inside are
-    a plain sample of the band, so each test is exact. "Like these" includes the share of artifacts: it must
-    not differ from production.
+    a plain sample of the band, so each test is exact; for a sample without replacement from finitely many
+    images it errs on the safe side (Uhlmann, Metrika 1966). "Like these" includes the share of artifacts.
     """
+    if not len(targets):
+        return _nothing(clean_rejected, artifacts_kept, confidence)
     targets = check_binary("targets", targets)
-    probabilities = check_probabilities(probabilities, len(targets))
-    keep = _widest(KEEP, -probabilities, targets == ARTIFACT, artifacts_kept, confidence)
+    sample = Scores(targets, check_probabilities(probabilities, len(targets)))
+    return sample_bands(
+        sample, sample, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept, confidence=confidence
+    )
+
+
+def sample_bands(
+    low: Scores, high: Scores, *, clean_rejected: float, artifacts_kept: float, confidence: float = CONFIDENCE
+) -> Bands:
+    """`choose_bands` from two random samples: of the images that may be kept, and of those that may be rejected."""
+    keep = _widest(KEEP, -low.probabilities, low.targets == ARTIFACT, artifacts_kept, confidence)
     kept_below = -math.inf if keep.threshold is None else keep.threshold
-    reject = _widest(REJECT, probabilities, targets == CLEAN, clean_rejected, confidence, floor=kept_below)
+    reject = _widest(REJECT, high.probabilities, high.targets == CLEAN, clean_rejected, confidence, floor=kept_below)
     return Bands(keep, reject)
 
 
@@ -104,12 +110,12 @@ def _widest(action, scores, wrong, limit, confidence, floor=-math.inf) -> Band:
     right = int((~wrong).sum())
     if right < needed:
         what = "artifacts" if action == REJECT else "clean images"
-        return Band(action, None, 0, 0, limit, confidence, f"not certifiable with {right} {what}: {needed} needed")
+        return _uncertified(action, limit, confidence, f"not certifiable with {right} {what}: {needed} needed")
     order = np.argsort(-scores, kind="stable")
     ranked, errors = scores[order], np.append(0, np.cumsum(wrong[order]))
     sizes = [size for size in _certified(ranked, errors, needed, limit, 1 - confidence) if ranked[size - 1] >= floor]
     if not sizes:
-        return Band(action, None, 0, 0, limit, confidence, f"not certified: too many errors among the first {needed}")
+        return _uncertified(action, limit, confidence, f"not certified: too many errors among the first {needed}")
     edge = ranked[sizes[-1]]  # the first score outside, itself not in the band
     # Where two bands meet in a gap without images, the gap is left to the band that was there first.
     threshold = -edge if action == KEEP else max(np.nextafter(edge, math.inf), floor)
@@ -127,3 +133,112 @@ def _certified(ranked: np.ndarray, errors: np.ndarray, needed: int, limit: float
             passed.append(size)
         rank += math.ceil(STEP * rank)
     return passed
+
+
+def transfer_bands(
+    choosing: Scores,
+    certifying: Scores,
+    prevalence: Prevalence | None,
+    probabilities: np.ndarray,
+    *,
+    clean_rejected: float = 0.1,
+    artifacts_kept: float = 0.02,
+    confidence: float = CONFIDENCE,
+) -> Bands:
+    """The widest bands for images with `probabilities` (n,), whose share of artifacts is not validation's.
+
+    If images of a class score as the independent `certifying` ones do and the share of artifacts lies in the range,
+    at most a share `clean_rejected` of the rejected is clean, and at most `artifacts_kept` of the kept has artifacts;
+    each holds with probability `confidence` over all that is random. prevalence None: bounded from `probabilities`.
+
+    The share of clean images among the rejected is (1 - pi) FPR / ((1 - pi) FPR + pi TPR), largest at the least pi: it
+    is bounded by the upper Clopper-Pearson bound of the FPR, the lower one of the TPR and the lower end of pi, joined
+    by the union bound (class-wise, as the rates survive a change of pi: Podkopaev and Ramdas, arXiv 2103.03323); of
+    the kept alike. Edges are tested in a fixed sequence from the one that is safest on `choosing` outwards until one
+    fails (split fixed-sequence testing: Angelopoulos et al., arXiv 2110.01052), so that `certifying` chooses nothing.
+    """
+    delta = (1 - confidence) / (2 if prevalence else 2 + ESTIMATED_FROM)
+    if not all(len(one) for part in (choosing, certifying) for one in (part.clean, part.artifacts)):
+        return _nothing(clean_rejected, artifacts_kept, confidence)
+    ranges = [prevalence or bound_prevalence(choosing, part, probabilities, delta) for part in (choosing, certifying)]
+    promise = _Transfer(choosing, certifying, *ranges, confidence, delta)
+    keeps, rejects = promise.certified(KEEP, artifacts_kept), promise.certified(REJECT, clean_rejected)
+    if len(keeps) and len(rejects) and keeps[-1] > rejects[-1]:  # they overlap: all that pass is certified at once
+        keeps = keeps[keeps <= rejects[0]]
+        rejects = rejects[rejects >= keeps[-1]] if len(keeps) else rejects
+    return Bands(promise.band(KEEP, artifacts_kept, keeps), promise.band(REJECT, clean_rejected, rejects))
+
+
+def _uncertified(action: str, limit: float, confidence: float, reason: str) -> Band:
+    return Band(action, None, 0, 0, limit, confidence, reason)
+
+
+def _nothing(clean_rejected: float, artifacts_kept: float, confidence: float) -> Bands:
+    wanted = (KEEP, artifacts_kept), (REJECT, clean_rejected)
+    return Bands(*(_uncertified(action, limit, confidence, NO_PART) for action, limit in wanted))
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """What a promise about images of another prevalence rests on. expected: the prevalence as `choosing` bounds it."""
+
+    choosing: Scores
+    certifying: Scores
+    expected: Prevalence
+    prevalence: Prevalence
+    confidence: float
+    delta: float
+
+    def bounds(self, action: str) -> tuple[np.ndarray, np.ndarray]:
+        """Edges (k,) from the safest by `choosing` to ever wider ones, and the bounds (k,) of the wrong in each."""
+        edges = np.unique(self.choosing.probabilities)
+        edges = (edges[1:] + edges[:-1]) / 2  # between two images
+        edges = edges if action == KEEP else edges[::-1]
+        if len(edges):
+            edges = edges[np.argmin(_wrong_share(action, edges, self.choosing, self.expected, self.delta)) :]
+        return edges, _wrong_share(action, edges, self.certifying, self.prevalence, self.delta)
+
+    def certified(self, action: str, limit: float) -> np.ndarray:
+        """The edges that pass, the widest last."""
+        edges, bounds = self.bounds(action)
+        return edges[: np.argmax(np.append(bounds > limit, True))]
+
+    def band(self, action: str, limit: float, certified: np.ndarray) -> Band:
+        if not len(certified):
+            return _uncertified(action, limit, self.confidence, self._why_not(action))
+        (wrong,), (right,) = _inside(action, certified[-1:], self.certifying)
+        inside = int(wrong + right), int(wrong)
+        return Band(action, float(certified[-1]), *inside, limit, self.confidence, condition=self._condition(action))
+
+    def _why_not(self, action: str) -> str:
+        _, bounds = self.bounds(action)
+        return (
+            f"not certified: {bounds[0] if len(bounds) else 1:.3g} is the best bound from "
+            f"{len(self.certifying.clean)} clean images and {len(self.certifying.artifacts)} artifacts, "
+            f"{self._condition(action)}"
+        )
+
+    def _condition(self, action: str) -> str:
+        share = self.prevalence
+        end = f"at least {share.low:.2g}" if action == REJECT else f"at most {share.high:.2g}"
+        return f"if images of a class score as in validation and {end} of all have artifacts ({share.source})"
+
+
+def _inside(action: str, edges: np.ndarray, scores: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """How many images of the wrong and of the right class are in the band with each edge: two (k,)."""
+    artifacts, clean = (np.searchsorted(one, edges) for one in (scores.artifacts, scores.clean))  # below the edges
+    if action == KEEP:
+        return artifacts, clean
+    return len(scores.clean) - clean, len(scores.artifacts) - artifacts
+
+
+def _wrong_share(action: str, edges: np.ndarray, scores: Scores, prevalence: Prevalence, delta: float) -> np.ndarray:
+    """(k,) upper bounds of the share of the wrong class in the band with each edge, each true but for 2 * delta."""
+    wrong, right = _inside(action, edges, scores)
+    of_wrong, of_right = len(scores.clean), len(scores.artifacts)
+    share = 1 - prevalence.low  # the largest that the wrong class may have among all images
+    if action == KEEP:
+        of_wrong, of_right, share = of_right, of_wrong, prevalence.high
+    errors = share * upper_bound(wrong, of_wrong, delta)
+    hits = (1 - share) * lower_bound(right, of_right, delta)
+    return errors / np.maximum(errors + hits, 1e-12)

@@ -84,7 +84,9 @@ def calibration(before: Summary, after: Summary, temperature: float, shift: floa
 
 
 def bands(chosen: Bands, images: int) -> str:
-    return f"From {images} validation images:\n- {chosen.keep.sentence()}\n- {chosen.reject.sentence()}"
+    return (
+        f"From {images} validation images that chose nothing:\n- {chosen.keep.sentence()}\n- {chosen.reject.sentence()}"
+    )
 
 
 def bands_on_test(chosen: Bands, run: Evaluation) -> str:

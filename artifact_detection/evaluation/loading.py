@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from artifact_detection.detector.models import Detector
+from artifact_detection.detector.models import CERTIFIES, Detector, Validation
 from artifact_detection.detector.scoring import Scorer, load_predictor
 from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
@@ -36,7 +36,8 @@ class Evaluation:
     """Predictions of a labelled set and what can be found around them.
 
     table: path, label, probability, prediction of the rows that can be used; left_out: how many cannot.
-    validation: the same for the validation images of the run. dataset: the folder of the images. None: not there.
+    validation: the same for the validation images of the run that chose nothing. dataset: the folder of the images.
+    None: not there.
     """
 
     source: str
@@ -148,6 +149,8 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
     scorer = load_predictor(folder / "best.pt")
     table, left_out = _usable(read_predictions(folder / "test_predictions.csv"))
     validation, _ = _usable(read_predictions(folder / "val_predictions.csv"))
+    evidence = Validation.of(scorer.checkpoint)
+    validation = validation[evidence.parts == CERTIFIES] if evidence else validation[:0]
     return Evaluation(
         folder.name,
         table,

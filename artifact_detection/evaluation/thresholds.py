@@ -1,4 +1,4 @@
-"""Choices made on validation: temperature, threshold, and keep / review / reject bands with a guarantee."""
+"""Choices made on validation: temperature, shift and threshold."""
 
 import math
 
@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
+from artifact_detection.evaluation.bands import choose_bands
 from artifact_detection.evaluation.metrics import check_binary, check_probabilities
-from artifact_detection.intervals import wilson
+from artifact_detection.intervals import CONFIDENCE, wilson
 from artifact_detection.labels import ARTIFACT, CLEAN
 
 
@@ -15,23 +16,25 @@ class ThresholdError(ValueError):
     """A threshold that cannot be chosen; the message says why."""
 
 
-def fit_platt(targets: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
+def fit_platt(targets: np.ndarray, logits: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
     """Temperature T in [0.05, 20] and shift b with which sigmoid((logits + b) / T) has the least cross-entropy.
 
     Platt (1999); the temperature alone is that of Guo et al. (ICML 2017). The shift undoes what a temperature cannot:
     training on more artifacts than there are (oversampling, injection). Against Platt's targets (N+ + 1) / (N+ + 2)
     and 1 / (N- + 2) in place of 1 and 0, so that the slope does not run away on a set that is separated without error.
-    targets: (n,) in {0, 1}; logits: (n,).
+    targets: (n,) in {0, 1}; logits: (n,); weights: (n,), how many images each stands for where they were not drawn
+    with equal probability (pseudo maximum likelihood: Binder, Int. Stat. Rev. 1983).
     """
     targets, logits = check_binary("targets", targets), np.asarray(logits, np.float64)
-    positives, negatives = targets.sum(), (1 - targets).sum()
+    weights = np.ones(len(targets)) if weights is None else weights / np.mean(weights)
+    positives, negatives = weights @ targets, weights @ (1 - targets)
     soft = np.where(targets == ARTIFACT, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
     def cross_entropy(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = parameters[0] * logits + parameters[1]
-        surplus = special.expit(scaled) - soft  # the gradient at each image
+        surplus = weights * (special.expit(scaled) - soft)  # the gradient at each image
         gradient = np.array([np.mean(surplus * logits), np.mean(surplus)])
-        return np.mean(np.logaddexp(0, scaled) - soft * scaled), gradient
+        return np.mean(weights * (np.logaddexp(0, scaled) - soft * scaled)), gradient
 
     best = optimize.minimize(cross_entropy, (1.0, 0.0), jac=True, bounds=((1 / 20, 20), (None, None)))
     slope, offset = (float(value) for value in best.x)
@@ -80,6 +83,40 @@ def choose_threshold(targets: np.ndarray, probabilities: np.ndarray, target: str
         return float(thresholds[_last_precise(tp, fp, level)])
     score = 2 * tp / (tp + fp + positives) if kind == "f1" else -(level * (positives - tp) + fp)
     return float(thresholds[np.argmax(score)])
+
+
+def assured_threshold(targets: np.ndarray, probabilities: np.ndarray, target: str) -> float:
+    """The threshold that reaches recall=R or precision=P on new images like these with CONFIDENCE.
+
+    targets, probabilities: (n,) of images that had no part in any choice. recall: the highest such threshold, a
+    one-sided tolerance limit (Wilks, Ann. Math. Stat. 1941): as many artifacts may lie below it as the binomial tail
+    allows. precision: the lowest, at the same share of artifacts, see `choose_bands`. f1 and cost promise nothing: they
+    are `choose_threshold`'s. Raises ThresholdError where these images are too few or too hard.
+    """
+    kind, level = parse_target(target)
+    if kind == "precision":
+        band = choose_bands(targets, probabilities, clean_rejected=max(1 - level, 1e-6)).reject
+        if band.threshold is None:
+            raise ThresholdError(band.reason)
+        return band.threshold
+    if kind != "recall":
+        return choose_threshold(targets, probabilities, target)
+    found = np.sort(np.asarray(probabilities)[np.asarray(targets) == ARTIFACT])
+    tails = special.bdtr(np.arange(len(found)), len(found), 1 - level)  # of at most so many misses
+    allowed = int((tails <= 1 - CONFIDENCE).sum())  # one more than may lie below
+    if not allowed:
+        needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(level)) if level < 1 else "infinitely many"
+        raise ThresholdError(f"{needed} artifacts are needed, there are {len(found)} that chose nothing")
+    return float(found[allowed - 1])
+
+
+def reached(targets: np.ndarray, probabilities: np.ndarray, threshold: float) -> str:
+    """`recall 19 of 20 (76 % to 99 %), precision …` on the images that the threshold was chosen on, and intervals."""
+    targets, flagged = np.asarray(targets), np.asarray(probabilities) >= threshold
+    hits = int(targets[flagged].sum())
+    shares = {"recall": (hits, int(targets.sum())), "precision": (hits, int(flagged.sum()))}
+    parts = ("{} {} of {} ({:.0%} to {:.0%})".format(name, *count, *wilson(*count)) for name, count in shares.items())
+    return f"{', '.join(parts)} on the images that it was chosen on, less on new ones"
 
 
 def _cuts(targets: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

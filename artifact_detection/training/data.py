@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from artifact_detection.detector.models import CERTIFIES, CHOOSES, REPEATS
 from artifact_detection.images.duplicates import group_ids, near_duplicate_pairs
 from artifact_detection.images.measurements import THUMBNAIL
 from artifact_detection.images.transforms import Preprocessing, resize
 from artifact_detection.injection import inject_random
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, IMAGE_SUFFIXES
 from artifact_detection.training.cache import StreamedImages, cached_images
+
+FEWEST_CERTIFYING = 20  # groups of each class: with fewer even a faultless model could be promised next to nothing
 
 
 class DatasetError(Exception):
@@ -168,6 +171,23 @@ def split_training(
     if not (images.labels == CLEAN).any():
         raise DatasetError("every training image is labelled artifacts: clean ones are needed to tell them from")
     return split_by_group(images.labels, near_duplicate_groups(images) if groups is None else groups, share, seed)
+
+
+def validation_parts(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) parts of the validation images: one half chooses, of the other an image of each group certifies.
+
+    What was chosen on an image tells nothing about new ones, and near-duplicates count as one. All choose where a
+    class has fewer than 2 * FEWEST_CERTIFYING groups.
+    """
+    parts = np.full(len(labels), CHOOSES)
+    if _fewest_groups(labels, groups)[0] < 2 * FEWEST_CERTIFYING:
+        return parts
+    _, held_out = split_folds(labels, groups, 2, seed)[0]
+    shuffled = np.random.default_rng(seed).permutation(held_out)
+    _, first = np.unique(groups[shuffled], return_index=True)
+    parts[held_out] = REPEATS
+    parts[shuffled[first]] = CERTIFIES
+    return parts
 
 
 def inject_half(images: ImageSet, preprocessing: Preprocessing, seed: int) -> ImageSet:

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from artifact_detection.detector.models import CERTIFIES, CHOOSES
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.portraits import draw_portrait
@@ -106,3 +107,18 @@ def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, c
         for images in (fitted, [scored[row] for row in range(4)])
     ]
     assert sharpness[0] == pytest.approx(sharpness[1], rel=0.1)
+
+
+def test_what_certifies_shares_no_group_with_what_chooses_and_repeats_none():
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(100), 4))
+    labels = (groups < 50).astype(int)
+    parts = data.validation_parts(labels, groups, seed=0)
+    choosing, certifying = groups[parts == CHOOSES], groups[parts == CERTIFIES]
+    assert not set(choosing) & set(certifying)
+    assert len(certifying) == len(set(certifying)) == 50 and len(choosing) == 200
+    assert labels[parts == CERTIFIES].sum() == 25
+
+
+def test_a_small_validation_set_chooses_only():
+    labels = np.repeat([ARTIFACT, CLEAN], [39, 100])
+    assert (data.validation_parts(labels, np.arange(139), 0) == CHOOSES).all()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from artifact_detection.detector.models import Detector, load_checkpoint
+from artifact_detection.detector.models import CHOOSES, Detector, Validation, load_checkpoint
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.runs import RunFolder
 from model_training import main
@@ -66,9 +66,19 @@ def test_a_used_run_folder_is_not_overwritten(folders, capsys):
     assert "seed was 0" in capsys.readouterr().err
 
 
-def test_dataset_without_artifacts_trains_with_injection(folders, dataset):
+def test_dataset_without_artifacts_trains_with_injection_and_says_so(folders, dataset, tmp_path):
     shutil.rmtree(dataset / "train" / "artifacts")
-    assert main([*folders, "--inject", "0.5", "--epochs", "1"]) == 0
+    assert main([*folders, "--name", "a", "--inject", "0.5", "--epochs", "1"]) == 0
+    assert Validation.of(load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[1]).injected
+
+
+def test_a_target_that_validation_cannot_assure_is_named_with_what_was_reached(folders, tmp_path, capsys):
+    assert main([*folders, "--name", "a", "--target", "recall=0.9", "--epochs", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "--target recall=0.9 cannot be assured for new images" in captured.err
+    assert "for --target recall=0.9: recall" in captured.out and "chosen on, less on new ones" in captured.out
+    validation = Validation.of(load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[1])
+    assert (validation.parts == CHOOSES).all() and not validation.injected
 
 
 def test_settings_of_another_network_are_refused(folders, capsys):
