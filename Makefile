@@ -12,7 +12,7 @@ PY := .venv/bin/python
 demo: .venv/running
 	$(PY) organize_dataset.py
 	$(PY) model_training.py --config model-training-attempts/00-demo.toml --name demo --resume
-	$(PY) filter_images.py test_data/test --model runs/demo/best.pt --out filtered --max-clean-loss 0.25 --max-artifacts-left 0.1
+	$(PY) filter_images.py test_data/test --model runs/demo/best.pt --out filtered --threshold 0.2 0.8
 
 test: .venv/developing
 	$(PY) -m pytest

@@ -17,17 +17,20 @@ import argparse
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
+
+import numpy as np
 
 from artifact_detection.detector.device import pick_device
 from artifact_detection.detector.models import CheckpointError
 from artifact_detection.detector.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
-from artifact_detection.filtering import actions, int8, policy, stages, summary
+from artifact_detection.filtering import actions, calibration, int8, policy, promises, stages, summary
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import Store, Stores, database
+from artifact_detection.filtering.store import Record, Store, Stores, database
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.paths import ROOT
@@ -67,6 +70,18 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--stability", type=float, nargs="?", const=0.15, metavar="MARGIN",
         help="re-encode images within MARGIN of a threshold; those whose band changes go to review (default: 0.15)",
     )  # fmt: skip
+    bands.add_argument(
+        "--prevalence", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="share of artifacts in your images, at least and at most, as far as you know it (default: estimated)",
+    )  # fmt: skip
+    bands.add_argument(
+        "--without-promise", action="store_true",
+        help="apply the bands even where validation's promise does not hold for these images",
+    )  # fmt: skip
+    bands.add_argument(
+        "--calibrate", type=Path, metavar="CSV",
+        help="fit the probabilities on these decisions, and certify the bands on those of the sample that --audit drew",
+    )  # fmt: skip
     bands.add_argument("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
     page = parser.add_argument_group("review page")
     page.add_argument("--gallery", type=int, default=10_000, metavar="N", help="images shown (default: %(default)s)")
@@ -86,6 +101,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("INPUT and --model are needed (or --undo)")
     if not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)):
         parser.error("--max-clean-loss and --max-artifacts-left are shares between 0 and 1")
+    if options.prevalence and not 0 <= options.prevalence[0] <= options.prevalence[1] <= 1:
+        parser.error("--prevalence takes two shares between 0 and 1, the lower first")
+    if options.calibrate and options.threshold:
+        parser.error("--calibrate chooses the thresholds: leave out --threshold")
     if options.batch is not None and options.batch < 1:
         parser.error("--batch is at least 1")
     options.out = options.out.resolve()
@@ -102,8 +121,8 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         found = gather(options) if crew.leads else None
         crew.wait()
         items = found.items if crew.leads else read_items(work / ITEMS)
-        choose_engine(options, crew, scorer, rules, items)
-        judged = look(options, crew, scorer, rules, items)
+        agreement = choose_engine(options, crew, scorer, rules, items)
+        rules, judged = look(options, crew, scorer, agreement, items)
         if not crew.leads:
             return 0
         return finish(options, scorer, rules, found, judged)
@@ -118,12 +137,23 @@ def make_folder(work: Path) -> None:
         raise actions.ActionError(f"cannot write to {work.parent}: {error.strerror}; pass another --out") from error
 
 
-def choose_policy(options: argparse.Namespace, checkpoint: dict) -> policy.Policy:
+def choose_policy(
+    options: argparse.Namespace, checkpoint: dict, records: Iterable[Record] | None = None
+) -> policy.Policy:
+    """The rules for these records; None: the images are not scored yet, the bands are a first guess."""
     decisions = policy.read_decisions(options.decisions) if options.decisions else {}
     if options.threshold:
         return policy.Policy(policy.manual_bands(options.threshold), False, decisions)
-    bands = policy.certified_bands(checkpoint, options.max_clean_loss, options.max_artifacts_left)
-    return policy.Policy(bands, True, decisions)
+    wanted = {"clean_rejected": options.max_clean_loss, "artifacts_kept": options.max_artifacts_left}
+    if options.calibrate and records is None:
+        return policy.Policy(policy.NO_BANDS, False)
+    if options.calibrate:
+        decided = policy.read_decisions(options.calibrate)
+        sample = calibration.read_sample(options.out / calibration.SAMPLE)
+        return calibration.calibrated_policy(records, decided, sample, **wanted, decisions=decisions)
+    scores = None if records is None else np.array([one.probability for one in records if one.probability is not None])
+    wanted |= {"prevalence": options.prevalence, "without_promise": options.without_promise}
+    return promises.promised_policy(checkpoint, scores, **wanted, decisions=decisions)
 
 
 def gather(options: argparse.Namespace) -> Inputs:
@@ -147,15 +177,18 @@ def placed_folders(folder: Path) -> set[Path]:
 
 def choose_engine(
     options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
-) -> None:
-    """Give the scorer the int8 network if it is wanted, can be had, and agrees with the original on these images."""
+) -> int8.Agreement | None:
+    """Give the scorer the int8 network if it is wanted, can be had, and agrees with the original on these images.
+
+    Returns how well it agrees, None where the original is used.
+    """
     scorer.batch = min(scorer.batch, len(items))
     on_cpu = pick_device(options.device).type == "cpu"
     wanted = options.engine == "int8" or (options.engine == "auto" and len(items) >= WORTH_INT8)
     if not (wanted and on_cpu and int8.available()):
         if options.engine == "int8":
             raise actions.ActionError("--engine int8 needs a CPU, and: pip install openvino nncf")
-        return
+        return None
     network = options.out / WORK / f"{scorer.model_id}-{scorer.batch}-int8.xml"
     verdict = network.with_suffix(".agreement.json")
     if crew.leads and not verdict.exists():
@@ -164,8 +197,10 @@ def choose_engine(
     agreement = int8.read_agreement(verdict)
     if crew.leads:
         print(agreement.sentence(rules.edges()), file=sys.stderr)
-    if agreement.accepted(rules.edges()):
-        scorer.engine, scorer.margin = int8.Int8Engine(network, crew.threads), agreement.margin(rules.edges())
+    if not agreement.accepted(rules.edges()):
+        return None
+    scorer.engine = int8.Int8Engine(network, crew.threads)
+    return agreement
 
 
 def store_key(scorer: Scorer) -> str:
@@ -174,8 +209,8 @@ def store_key(scorer: Scorer) -> str:
 
 
 def look(
-    options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
-) -> list[Judged]:
+    options: argparse.Namespace, crew: Crew, scorer: Scorer, agreement: int8.Agreement | None, items: list[Item]
+) -> tuple[policy.Policy, list[Judged]]:
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
     work, key, threads = options.out / WORK, store_key(scorer), crew.threads
     with Store(database(work, key, crew.rank)) as own:
@@ -185,10 +220,14 @@ def look(
         stages.score_batches(scorer, batches[crew.rank :: crew.world], own, options.gallery > 0, threads)
     crew.wait()
     with Stores(work, key) as stores:
-        if scorer.margin:
+        rules, edges = choose_policy(options, scorer.checkpoint, stores.light(items)), None
+        # Bands from one's own images hold for the scores as they are, whoever gave them.
+        while agreement and not options.calibrate and edges != rules.edges():
+            edges, scorer.margin = rules.edges(), agreement.margin(rules.edges())
             todo = stages.near_an_edge(judge_all(items, stores, rules), rules, scorer.margin)
             stages.settle(scorer, stages.share(todo, stores, crew), stores, threads)
             crew.wait()
+            rules = choose_policy(options, scorer.checkpoint, stores.light(items))
         if options.stability is not None:
             todo = stages.borderline(judge_all(items, stores, rules), rules, options.stability)
             stages.rescore(scorer, stages.share(todo, stores, crew), stores, threads)
@@ -197,7 +236,7 @@ def look(
             todo = stages.most_doubtful(judge_all(items, stores, rules), options.heatmaps)
             stages.add_heatmaps(scorer, stages.share(todo, stores, crew), stores, threads)
             crew.wait()
-        return judge_all(items, stores, rules) if crew.leads else []
+        return rules, judge_all(items, stores, rules) if crew.leads else []
 
 
 def finish(

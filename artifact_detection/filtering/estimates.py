@@ -1,34 +1,33 @@
 """How many artifacts are left among the kept, and clean images among the rejected, corrected for prevalence.
 
 The share of artifacts in a user's images is not that of validation. Under label shift (images of a class score alike
-in both) the share pi follows from the share f of images at or above the checkpoint's threshold: f = pi * TPR +
-(1 - pi) * FPR, with the rates of validation (adjusted count: Gart and Buck, Am. J. Epidemiol. 1966; BBSE: Lipton et
-al., ICML 2018). Then the kept hold pi * P(keep | artifact) artifacts of each image, the rejected (1 - pi) *
-P(reject | clean) clean ones. Intervals: the same arithmetic on draws from the Dirichlet posteriors (Jeffreys' prior)
-of the three tables of counts: artifacts and clean images of validation, and the user's images. The numbers in the
-bands are then drawn as well, for they vary even where every rate is known.
+in both) the share pi follows from the share f of images at or above a threshold: f = pi * TPR + (1 - pi) * FPR, with
+the rates of validation (adjusted count: Gart and Buck, Am. J. Epidemiol. 1966; BBSE: Lipton et al., ICML 2018). Then
+of the images in a cell of scores the share w = pi * P(cell | artifact) / (pi * P(cell | artifact) + (1 - pi) * P(cell
+| clean)) are artifacts. What a person found there is taken off; the rest lies in any part of the cell that was not
+looked at with equal chance. Intervals: the same arithmetic on draws from the Dirichlet posteriors (Jeffreys' prior)
+of the three tables of counts: artifacts and clean images of validation, and the user's images; the numbers in the
+cells are then drawn as well, for they vary even where every rate is known.
 
-Where f is surely beyond both rates, no mixture of the two classes explains it: the images are of another kind than
-validation's, and there is no estimate.
+Where no mixture of the two classes explains the scores, the images are of another kind, and there is no estimate.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from artifact_detection.evaluation.bands import KEEP, REJECT
-from artifact_detection.filtering.policy import Policy, Validation
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.evaluation.label_shift import Scores, best_cut
+from artifact_detection.filtering.policy import Policy
+from artifact_detection.filtering.promises import OTHER_IMAGES, is_foreign
 from artifact_detection.intervals import CONFIDENCE
-from artifact_detection.labels import ARTIFACT
 
 DRAWS = 4_000
 JEFFREYS = 0.5
-FOREIGN = 0.995  # of the draws beyond what validation can explain: the images are of another kind
-KEPT, REJECTED, FOUND = [0, 1], [4, 5], [1, 3, 5]  # columns of `_count`
 METHOD = (
-    "share of artifacts from the share of images above the checkpoint's threshold and validation's true and false "
-    "positive rates (adjusted count), so it need not equal validation's; 95 % intervals from Dirichlet posteriors; "
-    "assumes that images of a class score as in validation"
+    "share of artifacts from the share of images above a threshold and validation's true and false positive rates "
+    "(adjusted count), so it need not equal validation's; 95 % intervals from Dirichlet posteriors; what people "
+    "decided is taken as true; assumes that images of a class score as in validation"
 )
 
 
@@ -59,44 +58,63 @@ class Estimates:
     clean_rejected: Estimate
 
 
-def estimate(validation: Validation, policy: Policy, threshold: float, probabilities: np.ndarray) -> Estimates:
-    """What is wrong with the automatic verdicts on `probabilities` (n,). Raises NoEstimateError.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the images: probabilities (n,), final bands (n,), and decided (n,) bool, whether by a person."""
 
-    It does if there are none, if the checkpoint's threshold does not surely find artifacts more often than clean
-    images, or if these images are not a mixture of validation's two classes.
+    probabilities: np.ndarray
+    bands: np.ndarray
+    decided: np.ndarray
+
+
+def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | None = None) -> Estimates:
+    """What is wrong with the kept and the rejected images of `outcome`. Raises NoEstimateError.
+
+    It does if there are none, if no threshold surely finds artifacts more often than clean images, or if these images
+    are not a mixture of the two classes. cut: the threshold, by default the best on `labelled`.
     """
-    if len(probabilities) == 0:
+    if len(outcome.probabilities) == 0:
         raise NoEstimateError("no image could be used")
-    is_artifact = validation.targets == ARTIFACT
+    if is_foreign(labelled, outcome.probabilities):
+        raise NoEstimateError(OTHER_IMAGES)
+    cut = best_cut(labelled) if cut is None else cut
+    edges = _edges(policy, outcome, cut)
+    sets = labelled.artifacts, labelled.clean, outcome.probabilities
     rng = np.random.default_rng(0)
-    artifact, clean, new = (
-        rng.dirichlet(_count(policy, threshold, scores) + JEFFREYS, DRAWS)  # (DRAWS, 6)
-        for scores in (validation.probabilities[is_artifact], validation.probabilities[~is_artifact], probabilities)
-    )
-    true_rate, false_rate, found = (draws[:, FOUND].sum(1) for draws in (artifact, clean, new))
+    artifact, clean, new = (rng.dirichlet(_count(edges, scores) + JEFFREYS, DRAWS) for scores in sets)  # (DRAWS, cells)
+    above = np.searchsorted(edges, cut) + 1  # the first cell at or above the cut
+    true_rate, false_rate, found = (draws[:, above:].sum(1) for draws in (artifact, clean, new))
     if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2:
         raise NoEstimateError("in validation the model does not surely tell the classes apart")
-    if max(np.mean(found > true_rate), np.mean(found < false_rate)) > FOREIGN:
-        rates = [np.median(one) for one in (found, true_rate, false_rate)]
-        raise NoEstimateError(
-            "these images score unlike validation's, and none of its promises holds for them: {:.1%} are at or above "
-            "the checkpoint's threshold, of validation {:.1%} of the artifacts and {:.1%} of the clean images. "
-            "Train on images like these".format(*rates)
-        )
-    share = np.clip((found - false_rate) / np.maximum(true_rate - false_rate, 1e-9), 0, 1)
-    artifacts = np.round(share * len(probabilities)).astype(int)
-    in_kept = rng.binomial(artifacts, artifact[:, KEPT].sum(1))
-    in_rejected = rng.binomial(len(probabilities) - artifacts, clean[:, REJECTED].sum(1))
-    counts = _count(policy, threshold, probabilities)
-    return Estimates(
-        Estimate.of(share),
-        Estimate.of(np.minimum(in_kept, counts[KEPT].sum())),
-        Estimate.of(np.minimum(in_rejected, counts[REJECTED].sum())),
-    )
+    share = np.clip((found - false_rate) / np.maximum(true_rate - false_rate, 1e-9), 0, 1)[:, None]
+    weight = share * artifact / (share * artifact + (1 - share) * clean)  # (DRAWS, cells), of artifacts in a cell
+    return _remaining(edges, outcome, rng.binomial(_count(edges, outcome.probabilities), weight), rng)
 
 
-def _count(policy: Policy, threshold: float, probabilities: np.ndarray) -> np.ndarray:
-    """(6,) numbers of images by cell: kept, review, rejected; each below and above the threshold."""
-    bands = policy.bands.decide(probabilities)
-    band = np.select([bands == KEEP, bands == REJECT], [0, 2], 1)
-    return np.bincount(2 * band + (np.asarray(probabilities) >= threshold), minlength=6)
+def _edges(policy: Policy, outcome: Outcome, cut: float) -> np.ndarray:
+    """Where the cells of scores meet: at the cut, the edges of the bands, and the ends of what flips there."""
+    p, automatic = outcome.probabilities, policy.bands.decide(outcome.probabilities)
+    flipped = (outcome.bands == REVIEW) & ~outcome.decided
+    lowest = p[flipped & (automatic == KEEP)].min(initial=1)
+    highest = np.nextafter(p[flipped & (automatic == REJECT)].max(initial=0), 1)
+    return np.unique([edge for edge in (cut, lowest, highest, *policy.edges()) if edge is not None])
+
+
+def _count(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(cells,) numbers of scores below, between and above the edges."""
+    return np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
+
+
+def _remaining(edges: np.ndarray, outcome: Outcome, artifacts: np.ndarray, rng: np.random.Generator) -> Estimates:
+    """artifacts: (DRAWS, cells), how many there are among all images."""
+
+    def count(band: str, decided: bool) -> np.ndarray:
+        return _count(edges, outcome.probabilities[(outcome.bands == band) & (outcome.decided == decided)])
+
+    found = count(REJECT, True)
+    open_ = _count(edges, outcome.probabilities) - found - count(KEEP, True)  # by what nobody has decided
+    left = np.clip(artifacts - found, 0, open_)
+    kept = rng.hypergeometric(left, open_ - left, count(KEEP, False)).sum(1)
+    rejected = rng.hypergeometric(open_ - left, left, count(REJECT, False)).sum(1)
+    prevalence = (left.sum(1) + found.sum()) / len(outcome.probabilities)
+    return Estimates(Estimate.of(prevalence), Estimate.of(kept), Estimate.of(rejected))

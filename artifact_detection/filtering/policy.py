@@ -2,42 +2,28 @@
 
 import csv
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit, logit
 
-from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Band, Bands, choose_bands
+from artifact_detection.detector.models import DIGITS
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Band, Bands
 from artifact_detection.filtering.store import Record
-from artifact_detection.intervals import CONFIDENCE
 from artifact_detection.system.paths import printable_path
 from artifact_detection.system.tables import read_table
 
 BANDS = (KEEP, REVIEW, REJECT)
-NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"
 NOTHING_CERTIFIED = (
-    "nothing is decided automatically: allow more (--max-artifacts-left, --max-clean-loss) or pass --threshold"
+    "nothing is decided automatically: allow more (--max-artifacts-left, --max-clean-loss), say how many artifacts "
+    "there are (--prevalence), look at a sample (--audit, then --calibrate) or pass --threshold"
 )
+BY_A_PERSON = "decided by a person"
 
 
 class PolicyError(Exception):
     """Bands or decisions that cannot be had as asked; the message says why."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """targets (n,) int in {0, 1} and probabilities (n,) of the images that the checkpoint was validated on."""
-
-    targets: np.ndarray
-    probabilities: np.ndarray
-
-    @classmethod
-    def of(cls, checkpoint: dict) -> "Validation | None":
-        """What the checkpoint says, None if it does not say."""
-        if not {"validation_targets", "validation_probabilities"} <= checkpoint.keys():
-            return None
-        targets, probabilities = checkpoint["validation_targets"], checkpoint["validation_probabilities"]
-        return cls(targets.numpy().astype(int), probabilities.numpy().astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -51,26 +37,49 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """bands, whether they are certified, and what people decided: (path, sha256) -> band."""
+    """bands, whether they are certified, and what people decided: (path, sha256) -> band.
+
+    source: where bands come from that are not certified. notes: what else is to be said about the bands. temperature
+    and shift of the logits: what the checkpoint's probabilities need to be right on these images.
+    """
 
     bands: Bands
     certified: bool
     decisions: dict[tuple[str, str], str] = field(default_factory=dict)
+    source: str = "chosen with --threshold, without a promise"
+    notes: tuple[str, ...] = ()
+    temperature: float = 1.0
+    shift: float = 0.0
+
+    def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
+        """The checkpoint's probabilities (n,) after temperature and shift, rounded."""
+        return expit((logits_of(probabilities) + self.shift) / self.temperature).round(DIGITS)
+
+    def calibrate(self, record: Record) -> Record:
+        """The record with calibrated probabilities."""
+        if (self.temperature, self.shift) == (1, 0):
+            return record
+        names = [name for name in ("probability", "lowest", "highest") if getattr(record, name) is not None]
+        values = self.calibrated(np.array([getattr(record, name) for name in names]))
+        return replace(record, **dict(zip(names, values.tolist(), strict=True)))
 
     def sentences(self) -> list[str]:
         """What each band promises, for the summary and the report."""
+        low, high = self.edges()
         if self.certified:
-            promises = [self.bands.keep.sentence(), self.bands.reject.sentence()]
-            return promises if any(edge is not None for edge in self.edges()) else [*promises, NOTHING_CERTIFIED]
-        low, high = self.bands.keep.threshold, self.bands.reject.threshold
-        return [f"keep: p < {low:g}, reject: p >= {high:g}; chosen with --threshold, without a promise"]
+            lines = [self.bands.keep.sentence(), self.bands.reject.sentence()]
+        else:
+            texts = ("keep: p <", low), ("reject: p >=", high)
+            edges = [f"{text} {edge:g}" for text, edge in texts if edge is not None]
+            lines = [f"{', '.join(edges)}; {self.source}"] if edges else []
+        return [*lines, *self.notes, *([NOTHING_CERTIFIED] if low is None and high is None else [])]
 
     def judge(self, record: Record) -> Verdict:
         if record.probability is None:
             return Verdict("", None, "")
         decided = self.decisions.get((printable_path(record.path), record.sha256))
         if decided:
-            return Verdict(decided, None, "decided by a person")
+            return Verdict(decided, None, BY_A_PERSON)
         band = self.band(record.probability)
         if record.lowest is not None and {self.band(record.lowest), self.band(record.highest)} != {band}:
             extremes = f"p {record.lowest:.3f} to {record.highest:.3f}"
@@ -97,27 +106,26 @@ class Policy:
         return band != REVIEW and abs(probability - self._edge(band)) <= margin
 
 
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Of rounded probabilities: finite."""
+    least = 10.0**-DIGITS
+    return logit(np.clip(probabilities, least, 1 - least))
+
+
 def manual_bands(thresholds: list[float]) -> Bands:
     """Bands at one threshold (no review) or at two, which promise nothing. Raises PolicyError."""
     low, high = min(thresholds), max(thresholds)
     if len(thresholds) > 2 or not 0 <= low <= high <= 1:
         raise PolicyError("--threshold takes one or two probabilities between 0 and 1")
+    return _unpromised(low, high)
+
+
+def _unpromised(low: float | None, high: float | None) -> Bands:
     nothing = {"images": 0, "wrong": 0, "limit": math.nan, "confidence": math.nan}
     return Bands(Band(KEEP, low, **nothing), Band(REJECT, high, **nothing))
 
 
-def certified_bands(checkpoint: dict, max_clean_loss: float, max_artifacts_left: float) -> Bands:
-    """The bands that the checkpoint's validation scores support. Raises PolicyError if it holds none."""
-    validation = Validation.of(checkpoint)
-    if validation is None:
-        raise PolicyError(NO_SCORES)
-    return choose_bands(
-        validation.targets,
-        validation.probabilities,
-        clean_rejected=max_clean_loss,
-        artifacts_kept=max_artifacts_left,
-        confidence=CONFIDENCE,
-    )
+NO_BANDS = _unpromised(None, None)
 
 
 def read_decisions(path: Path) -> dict[tuple[str, str], str]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 
 from artifact_detection.filtering.charts import comparison_table
-from artifact_detection.filtering.policy import Policy
+from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.shift import Comparison
 from artifact_detection.filtering.store import STAMP, Stores
@@ -87,7 +87,7 @@ def _image(row: Judged, folder: Path, places: dict[str, Path]) -> list:
     """path, sha256, probability, extremes under re-encoding or None, decision of a person or "", URL of the file."""
     record = row.record
     extremes = None if record.lowest is None else [record.lowest, record.highest]
-    decided = row.band if row.verdict.reason == "decided by a person" else ""
+    decided = row.band if row.verdict.reason == BY_A_PERSON else ""
     where = None if row.item.in_shard else places.get(record.path, Path(record.path))
     return [printable_path(record.path), record.sha256, record.probability, extremes, decided, _url(where, folder)]
 

@@ -32,7 +32,7 @@ class Judged:
 
 def judge_all(items: list[Item], stores: Stores, policy: Policy) -> list[Judged]:
     """Every item in input order; one without a record of its present state is an error, never a gap."""
-    records = stores.light(items)
+    records = map(policy.calibrate, stores.light(items))
     return [Judged(item, record, policy.judge(record)) for item, record in zip(items, records, strict=True)]
 
 

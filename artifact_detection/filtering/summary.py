@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
+from artifact_detection.detector.models import Validation
 from artifact_detection.detector.scoring import Scorer
-from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, NoEstimateError, estimate
+from artifact_detection.evaluation.label_shift import Scores
+from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.inputs import Inputs
-from artifact_detection.filtering.policy import Policy, Validation
+from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, count_bands
 from artifact_detection.filtering.shift import Comparison, compare
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import printable, printable_path
 
 SUMMARY = "summary.json"
+INJECTED = "; validation's artifacts are injected ones, real ones may be found less often"
 LISTED = 50  # problems named on the terminal; scores.csv names all
 
 
@@ -99,11 +102,20 @@ def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: dict) -> tupl
     validation = Validation.of(checkpoint)
     if validation is None:
         return None, "the checkpoint holds no validation scores"
-    probabilities = np.array([row.record.probability for row in judged if row.band])
+    usable = [row for row in judged if row.band]
+    outcome = Outcome(
+        np.array([row.record.probability for row in usable]),
+        np.array([row.band for row in usable]),
+        np.array([row.verdict.reason == BY_A_PERSON for row in usable], dtype=bool),
+    )
     try:
-        return estimate(validation, rules, checkpoint["threshold"], probabilities), METHOD
+        labelled = Scores.judging(validation)
+        if (rules.temperature, rules.shift) != (1, 0):
+            labelled = Scores(labelled.targets, rules.calibrated(labelled.probabilities))
+        estimates = estimate(labelled, rules, outcome)
     except NoEstimateError as error:
         return None, str(error)
+    return estimates, METHOD + (INJECTED if validation.injected else "")
 
 
 def write(folder: Path, summary: Summary) -> None:

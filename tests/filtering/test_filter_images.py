@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 
 import filter_images
-from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation, build_model, make_checkpoint
 from artifact_detection.detector.scoring import load_predictor
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.files import exclusive_lock
@@ -53,13 +54,12 @@ def model(tmp_path_factory) -> Path:
         network.head[-2].bias -= logits.median()
     rng = np.random.default_rng(0)
     targets = np.repeat([0.0, 1.0], [900, 300])
-    scores = np.where(targets == 1, rng.beta(8, 1, 1200), rng.beta(1, 8, 1200))
+    scores = expit(rng.normal(np.where(targets == 1, 2.5, -2.5), 1.5))  # half of each score like the images below
     path = tmp_path_factory.mktemp("model") / "best.pt"
     checkpoint = make_checkpoint(
         network,
         temperature=float(logits.std() / 3),
-        validation_targets=torch.tensor(targets, dtype=torch.float32),
-        validation_probabilities=torch.tensor(scores, dtype=torch.float32),
+        **Validation(targets.astype(int), scores, np.where(np.arange(1200) % 2, CHOOSES, CERTIFIES)).values(),
     )
     torch.save(checkpoint, path)
     return path
@@ -127,16 +127,63 @@ def test_without_a_gallery_no_page_of_an_earlier_run_is_left(images, model, tmp_
 
 
 def test_certified_bands_come_from_the_checkpoint(images, model, tmp_path, capsys):
-    assert run(images, "--max-artifacts-left", "0.05", model=model, out=tmp_path / "out") == 1
+    stated = ("--max-artifacts-left", "0.1", "--prevalence", "0.4", "0.6")
+    assert run(images, *stated, model=model, out=tmp_path / "out") == 1
     text = capsys.readouterr().out
-    assert "of what is kept automatically at most 0.05 is an artifact, with 95% confidence" in text
+    assert "of what is kept automatically at most 0.1 is an artifact, with 95% confidence, if images of a class" in text
+    assert "at most 0.6 of all have artifacts (as stated)" in text
     assert "estimated:" in text and "artifacts left among the kept" in text
 
 
 def test_promises_that_validation_cannot_support_are_refused(images, model, tmp_path, capsys):
     assert run(images, "--max-artifacts-left", "0.0001", model=model, out=tmp_path / "out") == 1
-    assert "not certifiable with 900 clean images" in capsys.readouterr().out
+    assert "is the best bound from 450 clean images and 150 artifacts" in capsys.readouterr().out
     assert "keep" not in {row["band"] for row in read_scores(tmp_path / "out").values()}
+
+
+def test_nothing_is_placed_on_a_promise_about_other_images(images, model, tmp_path, capsys):
+    checkpoint = torch.load(model, weights_only=True)
+    checkpoint["validation_probabilities"] = 0.9 + 0.1 * checkpoint["validation_probabilities"]
+    torch.save(checkpoint, tmp_path / "other.pt")
+    command, out = (
+        (images, "--max-artifacts-left", "0.5", "--prevalence", "0.4", "0.6", "--action", "copy"),
+        tmp_path / "out",
+    )
+    assert run(*command, model=tmp_path / "other.pt", out=out) == 1
+    text = capsys.readouterr().out
+    assert "unlike any mixture" in text and "at most" not in text
+    assert {path.split("/")[0] for path in snapshot(out) if path.endswith(".png")} == {"review"}
+    assert run(*command, "--without-promise", model=tmp_path / "other.pt", out=out) == 1
+    assert "applied without a promise" in capsys.readouterr().out
+    assert {"kept", "rejected"} & {path.split("/")[0] for path in snapshot(out) if path.endswith(".png")}
+
+
+def test_calibration_on_what_was_decided(images, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(images, *THRESHOLDS, model=model, out=out)
+    rows = [row for row in read_scores(out).values() if not row["error"]]
+    lines = [f"{row['path']},{row['sha256']}" for row in rows]
+    audit = [
+        f"{line},{row['band']},{row['probability']},1.0,{n}"
+        for n, (line, row) in enumerate(zip(lines, rows, strict=True))
+    ]
+    (out / "audit.csv").write_text("\n".join(["path,sha256,band,probability,inclusion,order", *audit, ""]))
+    decided = [
+        f"{line},{'reject' if float(row['probability']) > 0.8 else 'keep'}"
+        for line, row in zip(lines, rows, strict=True)
+    ]
+    (tmp_path / "decisions.csv").write_text("\n".join(["path,sha256,decision", *decided, ""]))
+    capsys.readouterr()
+    limits = ("--max-clean-loss", "0.5", "--max-artifacts-left", "0.4")
+    command = (images, "--calibrate", tmp_path / "decisions.csv", *limits)
+    assert run(*command, model=model, out=out) == 1
+    text = capsys.readouterr().out
+    assert "come from 20 decided images" in text and "20 of the 20 images drawn are decided" in text
+    assert "for the images that the sample was drawn from" in text
+    calibrated = read_scores(out)
+    assert {row["band"] for row in calibrated.values()} >= {"keep", "reject"}
+    assert any(row["probability"] != calibrated[row["path"]]["probability"] for row in rows)
+    assert run(*command, model=model, out=out) == 1 and read_scores(out) == calibrated
 
 
 def test_nothing_certified_says_what_to_pass(images, model, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The rooms of the filter one by one: estimates that cover, warnings that hold, rules, stores."""
+"""The rooms of the filter one by one: warnings that hold, rules, stores."""
 
 import io
 import tarfile
@@ -11,12 +11,10 @@ import torch
 
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
-from artifact_detection.filtering.estimates import NoEstimateError, estimate
 from artifact_detection.filtering.inputs import Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.policy import (
     Policy,
     PolicyError,
-    Validation,
     manual_bands,
     read_decisions,
 )
@@ -27,68 +25,6 @@ from artifact_detection.filtering.stages import score_batches
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.paths import harmless
-
-# ---- estimates
-
-
-def draw(rng, count: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
-    targets = (rng.random(count) < prevalence).astype(int)
-    return targets, np.where(targets == 1, rng.beta(4, 1.5, count), rng.beta(1.5, 4, count))
-
-
-@pytest.mark.parametrize("prevalence", [0.02, 0.1, 0.5])
-def test_intervals_cover_the_truth_at_any_prevalence(prevalence):
-    """Validation has 20 % artifacts, the user's images another share: 95 % intervals, at least 90 % of 150 draws."""
-    rng, policy = np.random.default_rng(1), Policy(manual_bands([0.3, 0.7]), False)
-    hits = np.zeros(3)
-    for _ in range(150):
-        validation = Validation(*draw(rng, 500, 0.2))
-        targets, probabilities = draw(rng, 1_000, prevalence)
-        found = estimate(validation, policy, 0.5, probabilities)
-        truth = (
-            targets.mean(),
-            ((probabilities < 0.3) & (targets == 1)).sum(),
-            ((probabilities >= 0.7) & (targets == 0)).sum(),
-        )
-        got = (found.prevalence, found.artifacts_kept, found.clean_rejected)
-        hits += [one.low <= value <= one.high for one, value in zip(got, truth, strict=True)]
-    assert (hits / 150 >= 0.9).all(), hits / 150
-
-
-def test_no_estimate_from_a_model_that_cannot_tell():
-    rng = np.random.default_rng(0)
-    validation = Validation(np.repeat([0, 1], 50), rng.random(100))
-    with pytest.raises(NoEstimateError, match="tell the classes apart"):
-        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.random(100))
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.6, 1.0), (0.0, 0.2)], ids=["above-all-artifacts", "below-all-clean"])
-def test_no_estimate_for_images_of_another_kind(low, high):
-    """Every image at one end: neither class of validation scores so, nor any mixture of the two."""
-    rng = np.random.default_rng(0)
-    validation = Validation(*draw(rng, 500, 0.2))
-    with pytest.raises(NoEstimateError, match="unlike validation's"):
-        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, rng.uniform(low, high, 300))
-
-
-@pytest.mark.parametrize("prevalence", [0, 1])
-def test_images_of_one_class_are_not_of_another_kind(prevalence):
-    """At most 3 of 100 draws are refused (nominal 0.5 %)."""
-    rng, refused = np.random.default_rng(2), 0
-    for _ in range(100):
-        validation = Validation(*draw(rng, 500, 0.2))
-        try:
-            estimate(validation, Policy(manual_bands([0.5]), False), 0.5, draw(rng, 500, prevalence)[1])
-        except NoEstimateError:
-            refused += 1
-    assert refused <= 3
-
-
-def test_no_estimate_of_nothing():
-    validation = Validation(*draw(np.random.default_rng(0), 500, 0.2))
-    with pytest.raises(NoEstimateError, match="no image"):
-        estimate(validation, Policy(manual_bands([0.5]), False), 0.5, np.empty(0))
-
 
 # ---- what filtering does to the dataset
 

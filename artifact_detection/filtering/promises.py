@@ -1,0 +1,89 @@
+"""What can be promised about a user's images: on validation's word, on that of a sample of them, or not at all."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
+from artifact_detection.evaluation.bands import Bands, transfer_bands
+from artifact_detection.evaluation.label_shift import FOREIGN, Prevalence, Scores, mixture_p_value
+from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
+
+NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"
+OTHER_IMAGES = (
+    "these images score unlike any mixture of validation's clean images and artifacts, and none of its promises "
+    "holds for them"
+)
+WITHOUT_PROMISE = "pass --without-promise to apply the bands all the same"
+
+
+def promised_policy(
+    checkpoint: dict,
+    probabilities: np.ndarray | None,
+    *,
+    clean_rejected: float,
+    artifacts_kept: float,
+    prevalence: tuple[float, float] | None = None,
+    without_promise: bool = False,
+    decisions: dict[tuple[str, str], str] | None = None,
+) -> Policy:
+    """What the checkpoint's validation can promise about images with `probabilities` (n,), None if not known yet.
+
+    Where it can promise nothing the bands are those of the checkpoint's model card, else there are none: all images go
+    to review. The same where a promise does not hold for these images, unless `without_promise`. prevalence: the range
+    of the share of artifacts that the user states. Raises PolicyError if the checkpoint holds no validation scores.
+    """
+    card, validation = checkpoint.get("default_bands"), Validation.of(checkpoint)
+    if validation is None and not card:
+        raise PolicyError(NO_SCORES)
+    if validation is None:
+        return _card_policy(card, decisions or {})
+    share = _share(validation, prevalence, probabilities)
+    parts = (Scores.of(validation, part) for part in (CHOOSES, CERTIFIES))
+    bands = transfer_bands(*parts, share, probabilities, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept)
+    doubts = _doubts(validation, bands, probabilities)
+    if card and (doubts or _is_empty(bands)):
+        return _card_policy(card, decisions or {}, doubts)
+    if not doubts or _is_empty(bands):
+        return Policy(bands, True, decisions or {}, notes=doubts)
+    if without_promise:
+        return Policy(bands, False, decisions or {}, "applied without a promise (--without-promise)", doubts)
+    return Policy(NO_BANDS, False, decisions or {}, notes=(*doubts, WITHOUT_PROMISE))
+
+
+def _share(
+    validation: Validation, stated: tuple[float, float] | None, probabilities: np.ndarray | None
+) -> Prevalence | None:
+    """The range of the share of artifacts that a promise is for; None: to be estimated from the scores."""
+    if stated:
+        return Prevalence(*stated, "as stated")
+    if validation.injected or probabilities is None:
+        return Prevalence(*[float(validation.targets.mean())] * 2, "as in validation")
+    return None
+
+
+def _doubts(validation: Validation, bands: Bands, probabilities: np.ndarray | None) -> tuple[str, ...]:
+    """Why the bands' promises do not hold for images with these probabilities; empty if nothing speaks against it."""
+    if probabilities is not None and is_foreign(Scores.judging(validation), probabilities):
+        return (OTHER_IMAGES,)
+    if not validation.injected:
+        return ()
+    found = f"validation's artifacts are injected ones, in {validation.targets.mean():.0%} of its images"
+    bands = (replace(one, condition=f"for injected artifacts, {one.condition}") for one in (bands.keep, bands.reject))
+    return (*(band.sentence() for band in bands), f"{found}: nothing is known about real ones")
+
+
+def is_foreign(labelled: Scores, probabilities: np.ndarray) -> bool:
+    """Whether images are surely of another kind: no mixture of the two classes scores like them."""
+    both = len(labelled.clean) and len(labelled.artifacts) and len(probabilities)
+    return bool(both) and mixture_p_value(labelled, probabilities) <= FOREIGN
+
+
+def _is_empty(bands: Bands) -> bool:
+    return bands.keep.threshold is None and bands.reject.threshold is None
+
+
+def _card_policy(card: dict, decisions: dict, doubts: tuple[str, ...] = ()) -> Policy:
+    """card: "keep" and "reject", the thresholds, and "source", what is known of them."""
+    source = f"bands from the model card ({card['source']}): no promise about your images"
+    return Policy(manual_bands([card["keep"], card["reject"]]), False, decisions, source, doubts)

@@ -1,0 +1,251 @@
+"""What the filter says of the images that nobody looks at: estimates that cover, promises that hold or go."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logit
+
+from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.evaluation.label_shift import Scores
+from artifact_detection.filtering import estimates
+from artifact_detection.filtering.calibration import Sample, calibrated_policy, read_sample
+from artifact_detection.filtering.estimates import NoEstimateError, Outcome, estimate
+from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
+from artifact_detection.filtering.promises import promised_policy
+from artifact_detection.filtering.store import Record
+from tests.evaluation.simulation import draw, most
+
+POLICY = Policy(manual_bands([0.3, 0.7]), False)
+LIMITS = {"clean_rejected": 0.1, "artifacts_kept": 0.05}
+
+
+def beta(rng, count: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
+    targets = (rng.random(count) < prevalence).astype(int)
+    return targets, np.where(targets == 1, rng.beta(4, 1.5, count), rng.beta(1.5, 4, count))
+
+
+def untouched(probabilities: np.ndarray, policy: Policy = POLICY) -> Outcome:
+    return Outcome(probabilities, policy.bands.decide(probabilities), np.zeros(len(probabilities), dtype=bool))
+
+
+# ---- estimates
+
+
+@pytest.mark.parametrize("prevalence", [0.02, 0.1, 0.5])
+@pytest.mark.parametrize("looked_at", [False, True], ids=["as banded", "after decisions and re-encoding"])
+def test_intervals_cover_the_truth_at_any_prevalence(monkeypatch, prevalence, looked_at):
+    """Validation has 20 % artifacts, the user's images another share: 95 % intervals, at least 90 % of 150 draws.
+
+    looked_at: a person decided on the 200 images with the highest probability among the kept and on 50 of the rejected,
+    and images near an edge went to review.
+    """
+    monkeypatch.setattr(estimates, "is_foreign", lambda *_: False)  # it has a simulation of its own
+    rng, hits = np.random.default_rng(1), np.zeros(3)
+    for _ in range(150):
+        labelled = Scores(*beta(rng, 500, 0.2))
+        targets, probabilities = beta(rng, 1_000, prevalence)
+        outcome = untouched(probabilities)
+        if looked_at:
+            rows = np.flatnonzero(outcome.bands == KEEP)
+            seen = np.append(rows[np.argsort(-probabilities[rows])[:200]], np.flatnonzero(outcome.bands == REJECT)[:50])
+            near = np.min(np.abs(probabilities[:, None] - [0.3, 0.7]), axis=1) < 0.02
+            outcome.bands[near] = REVIEW
+            outcome.bands[seen], outcome.decided[seen] = np.where(targets[seen] == 1, REJECT, KEEP), True
+        found = estimate(labelled, POLICY, outcome, cut=0.5)
+        kept, rejected = outcome.bands == KEEP, outcome.bands == REJECT
+        truth = (targets.mean(), (kept & (targets == 1)).sum(), (rejected & (targets == 0)).sum())
+        got = (found.prevalence, found.artifacts_kept, found.clean_rejected)
+        hits += [one.low <= value <= one.high for one, value in zip(got, truth, strict=True)]
+    assert (hits / 150 >= 0.9).all(), hits / 150
+
+
+def test_nothing_is_left_where_a_person_decided_on_everything():
+    rng = np.random.default_rng(0)
+    labelled, (targets, probabilities) = Scores(*beta(rng, 500, 0.2)), beta(rng, 300, 0.3)
+    outcome = Outcome(probabilities, np.where(targets == 1, REJECT, KEEP), np.full(300, True))
+    found = estimate(labelled, POLICY, outcome)
+    assert found.artifacts_kept.high == found.clean_rejected.high == 0
+    assert found.prevalence.low == found.prevalence.high == targets.mean()
+
+
+def test_no_estimate_from_a_model_that_cannot_tell():
+    rng = np.random.default_rng(0)
+    with pytest.raises(NoEstimateError, match="tell the classes apart"):
+        estimate(Scores(np.repeat([0, 1], 50), rng.random(100)), POLICY, untouched(rng.random(100)))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.6, 1.0), (0.0, 0.2)], ids=["above-all-artifacts", "below-all-clean"])
+def test_no_estimate_for_images_of_another_kind(low, high):
+    """Every image at one end: neither class of validation scores so, nor any mixture of the two."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(NoEstimateError, match="unlike any mixture"):
+        estimate(Scores(*beta(rng, 500, 0.2)), POLICY, untouched(rng.uniform(low, high, 300)))
+
+
+def test_no_estimate_of_nothing():
+    with pytest.raises(NoEstimateError, match="no image"):
+        estimate(Scores(*beta(np.random.default_rng(0), 500, 0.2)), POLICY, untouched(np.empty(0)))
+
+
+# ---- what validation can promise
+
+
+def checkpoint(rng, injected: bool = False, distance: float = 5.0, **extra) -> dict:
+    """A checkpoint's validation: 2,000 images, half of them artifacts, half of them certifying."""
+    parts = np.where(np.arange(2000) < 1000, CHOOSES, CERTIFIES)
+    return Validation(*draw(rng, 2000, 0.5, distance), parts, injected).values() | extra
+
+
+def test_validation_survives_a_checkpoint(tmp_path):
+    values = checkpoint(np.random.default_rng(0), injected=True)
+    torch.save(values, tmp_path / "a.pt")
+    read = Validation.of(torch.load(tmp_path / "a.pt", weights_only=True))
+    assert read.injected and (read.parts == CERTIFIES).sum() == 1000
+    assert read.probabilities == pytest.approx(values["validation_probabilities"].numpy(), abs=1e-6)
+
+
+def test_a_checkpoint_that_knows_no_parts_promises_nothing():
+    rng = np.random.default_rng(0)
+    old = checkpoint(rng)
+    del old["validation_parts"]
+    policy = promised_policy(old, draw(rng, 500, 0.3, 5.0)[1], **LIMITS)
+    assert policy.edges() == (None, None) and "no part that chose nothing" in policy.sentences()[0]
+
+
+def test_promises_go_for_other_images():
+    """As in 80 foreign faces that were all rejected with a promise: now they are for review, unless asked otherwise."""
+    rng = np.random.default_rng(0)
+    model, foreign = checkpoint(rng), draw(rng, 80, 0.0, 5.0, shift=2.0)[1]
+    policy = promised_policy(model, foreign, **LIMITS)
+    assert policy.edges() == (None, None) and not policy.certified
+    assert "unlike any mixture" in policy.sentences()[0] and not any("at most" in line for line in policy.sentences())
+    asked = promised_policy(model, foreign, **LIMITS, without_promise=True)
+    assert None not in asked.edges() and not asked.certified
+    assert "applied without a promise" in asked.sentences()[0]
+    assert not any("at most" in line for line in asked.sentences())
+
+
+def test_promises_stay_for_images_of_the_same_kind():
+    rng = np.random.default_rng(0)
+    policy = promised_policy(checkpoint(rng), draw(rng, 500, 0.3, 5.0)[1], **LIMITS)
+    assert policy.certified and None not in policy.edges()
+    assert all("if images of a class score as in validation" in line for line in policy.sentences())
+
+
+def test_injected_validation_is_named_and_places_nothing():
+    rng = np.random.default_rng(0)
+    model, images = checkpoint(rng, injected=True), draw(rng, 500, 0.5, 5.0)[1]
+    policy = promised_policy(model, images, **LIMITS)
+    text = " ".join(policy.sentences())
+    assert policy.edges() == (None, None)
+    assert "for injected artifacts" in text and "in 50% of its images: nothing is known about real ones" in text
+    assert None not in promised_policy(model, images, **LIMITS, without_promise=True).edges()
+
+
+def test_bands_of_the_model_card_promise_nothing():
+    card = {"default_bands": {"keep": 0.2, "reject": 0.9, "source": "1 % and 10 % false alarms on unseen faces"}}
+    policy = promised_policy(card, np.linspace(0, 1, 50), **LIMITS)
+    assert policy.edges() == (0.2, 0.9) and not policy.certified
+    assert "1 % and 10 % false alarms on unseen faces): no promise about your images" in policy.sentences()[0]
+    injected = checkpoint(np.random.default_rng(0), injected=True) | card
+    assert promised_policy(injected, np.linspace(0, 1, 50), **LIMITS).edges() == (0.2, 0.9)
+
+
+def test_a_checkpoint_without_validation_scores_is_refused():
+    with pytest.raises(PolicyError, match="no validation scores"):
+        promised_policy({}, np.empty(0), **LIMITS)
+
+
+# ---- what a sample of the images themselves can promise
+
+
+def user(rng, count: int, prevalence: float, distance: float) -> tuple[np.ndarray, list[Record]]:
+    """A finite set of images: targets and records."""
+    targets, probabilities = draw(rng, count, prevalence, distance)
+    scores = enumerate(probabilities.round(6).tolist())
+    return targets, [Record(str(n), -1, 1, 1, sha256="s", probability=p) for n, p in scores]
+
+
+def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, float]) -> Sample:
+    """`size` images of each band; the whole set is one band where both edges are 0."""
+    p = np.array([one.probability for one in records])
+    bands, rows, inclusion = manual_bands([*edges]).decide(p), [], []
+    for band in np.unique(bands):
+        members = np.flatnonzero(bands == band)
+        chosen = rng.permutation(members)[:size]
+        rows += chosen.tolist()
+        inclusion += [len(chosen) / len(members)] * len(chosen)
+    return Sample([(str(row), "s") for row in rows], bands[rows], p[rows], np.array(inclusion))
+
+
+@pytest.mark.parametrize(
+    ("size", "edges"), [(300, (0.0, 0.0)), (100, (0.4, 0.9))], ids=["a plain sample", "100 of each band"]
+)
+def test_bands_from_a_sample_of_the_images_keep_their_promise(size, edges):
+    """200 samples of 1,500 images: of all images in a band more are wrong than promised in at most 5 % of them."""
+    rng, broken, given = np.random.default_rng(5), np.zeros(2, int), np.zeros(2, int)
+    targets, records = user(rng, 1500, 0.3, 3.0)
+    p = np.array([one.probability for one in records])
+    for _ in range(200):
+        sample = drawn_by_band(rng, records, size, edges)
+        decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+        policy = calibrated_policy(records, decided, sample, **LIMITS)
+        bands = policy.bands.decide(policy.calibrated(p))
+        for n, (band, wrong, limit) in enumerate(((REJECT, 0, 0.1), (KEEP, 1, 0.05))):
+            inside = targets[bands == band]
+            given[n] += len(inside) > 0
+            broken[n] += len(inside) > 0 and (inside == wrong).mean() > limit
+    assert (broken <= most(0.05, 200)).all()
+    assert given.max() > 100
+
+
+def test_what_is_not_decided_counts_as_wrong():
+    rng = np.random.default_rng(0)
+    targets, records = user(rng, 2000, 0.3, 6.0)
+    sample = drawn_by_band(rng, records, 300, (0.0, 0.0))
+    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    assert calibrated_policy(records, decided, sample, **LIMITS).certified
+    half = dict(list(decided.items())[::2])
+    policy = calibrated_policy(records, half, sample, **LIMITS)
+    assert policy.edges() == (None, None) and "150 of the 300 images drawn are decided" in policy.sentences()[-2]
+
+
+def test_picked_images_calibrate_but_certify_nothing():
+    """A detector that is overconfident and calls everything an artifact is put right; no promise without a sample."""
+    rng = np.random.default_rng(0)
+    targets, records = user(rng, 2000, 0.2, 3.0)
+    for record in records:
+        record.probability = float(1 / (1 + np.exp(-3 * (logit(record.probability) + 1))))
+    decided = {(str(n), "s"): REJECT if targets[n] else KEEP for n in range(600)}
+    policy = calibrated_policy(records, decided, None, **LIMITS)
+    right = logit(policy.calibrated(np.array([one.probability for one in records])))
+    assert policy.temperature > 0.8 and right[targets == 0].mean() < -1
+    assert policy.bands == NO_BANDS or policy.edges() == (None, None)
+    assert "no random sample" in " ".join(policy.sentences())
+    assert policy.calibrate(records[0]).probability == pytest.approx(policy.calibrated(records[0].probability))
+
+
+def test_a_sample_by_band_needs_the_scores_that_it_was_drawn_with():
+    rng = np.random.default_rng(0)
+    targets, records = user(rng, 500, 0.3, 3.0)
+    sample = drawn_by_band(rng, records, 60, (0.4, 0.9))
+    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    for record in records:
+        record.probability = 1 - record.probability
+    assert "scores that have changed" in " ".join(calibrated_policy(records, decided, sample, **LIMITS).sentences())
+
+
+def test_decisions_about_other_images_are_refused():
+    with pytest.raises(PolicyError, match="none of the decisions"):
+        calibrated_policy([Record("a", -1, 1, 1, sha256="s", probability=0.5)], {("b", "s"): KEEP}, None, **LIMITS)
+
+
+def test_the_sample_is_read_as_it_was_written(tmp_path):
+    assert read_sample(tmp_path / "audit.csv") is None
+    (tmp_path / "audit.csv").write_text("path,sha256,band,probability,inclusion,order\na,s,keep,0.25,0.5,0\n")
+    sample = read_sample(tmp_path / "audit.csv")
+    assert (sample.keys, sample.bands.tolist(), sample.inclusion.tolist()) == ([("a", "s")], ["keep"], [0.5])
+    (tmp_path / "audit.csv").write_text("path,sha256,band,probability,inclusion,order\na,s,keep,0.25,0,0\n")
+    with pytest.raises(PolicyError, match="inclusion"):
+        read_sample(tmp_path / "audit.csv")
