@@ -284,7 +284,9 @@ def pick_threshold(validation: models.Validation, target: str) -> float:
     if target.startswith(("recall", "precision")):
         certifies = validation.parts == models.CERTIFIES
         try:
-            return thresholds.assured_threshold(targets[certifies], probabilities[certifies], target)
+            threshold = thresholds.assured_threshold(targets[certifies], probabilities[certifies], target)
+            print(f"threshold {threshold:.4f}: {target} is assured, with 95% confidence, for images like validation's")
+            return threshold
         except thresholds.ThresholdError as error:
             print(f"--target {target} cannot be assured for new images: {error}", file=sys.stderr)
     try:
