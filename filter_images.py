@@ -2,6 +2,7 @@
 
     python filter_images.py images/ --model runs/demo/best.pt                  # only report: filtered/report.html
     python filter_images.py images/ --model runs/demo/best.pt --action copy    # and sort copies of the images
+    python filter_images.py images/ --model runs/demo/best.pt --audit 60       # and look at 60 of each band, at random
     python filter_images.py images/ --model runs/demo/best.pt --decisions decisions.csv --action move
     python filter_images.py --undo
 
@@ -19,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,20 @@ import numpy as np
 from artifact_detection.detector.device import pick_device
 from artifact_detection.detector.models import CheckpointError
 from artifact_detection.detector.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
-from artifact_detection.filtering import actions, calibration, int8, policy, promises, stages, summary
+from artifact_detection.evaluation.bands import KEEP, REJECT
+from artifact_detection.filtering import (
+    acceptance,
+    actions,
+    calibration,
+    int8,
+    looking,
+    policy,
+    promises,
+    sample,
+    stages,
+    summary,
+)
+from artifact_detection.filtering.decisions import DecisionError, Decisions, read_decisions
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
@@ -40,7 +55,8 @@ WORK = ".work"  # below the output folder: what is known so far
 ITEMS = "items.csv"
 WORTH_INT8 = 2_000  # images: fewer are scored before the fast network is ready
 EXPECTED_ERRORS = (
-    actions.ActionError, policy.PolicyError, CheckpointError, FolderBusyError, InputError,
+    actions.ActionError, policy.PolicyError, sample.SampleError, CheckpointError, DecisionError, FolderBusyError,
+    InputError,
 )  # fmt: skip
 
 
@@ -82,7 +98,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--calibrate", type=Path, metavar="CSV",
         help="fit the probabilities on these decisions, and certify the bands on those of the sample that --audit drew",
     )  # fmt: skip
-    bands.add_argument("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
+    people = parser.add_argument_group("people")
+    people.add_argument("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
+    people.add_argument(
+        "--audit", type=int, metavar="N",
+        help="draw N images of each band at random, to be looked at first; what is decided of them bounds the rest",
+    )  # fmt: skip
     page = parser.add_argument_group("review page")
     page.add_argument("--gallery", type=int, default=10_000, metavar="N", help="images shown (default: %(default)s)")
     page.add_argument("--heatmaps", type=int, default=200, metavar="N", help="heat maps drawn (default: %(default)s)")
@@ -105,8 +126,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--prevalence takes two shares between 0 and 1, the lower first")
     if options.calibrate and options.threshold:
         parser.error("--calibrate chooses the thresholds: leave out --threshold")
-    if options.batch is not None and options.batch < 1:
-        parser.error("--batch is at least 1")
+    for name in ("batch", "audit"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name} is at least 1")
     options.out = options.out.resolve()
     return options
 
@@ -119,13 +141,14 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         scorer = load_predictor(options.model, options.device, options.precision, options.batch)
         rules = choose_policy(options, scorer.checkpoint)
         found = gather(options) if crew.leads else None
+        before = sample.read_sample(options.out) if crew.leads else None
         crew.wait()
         items = found.items if crew.leads else read_items(work / ITEMS)
         agreement = choose_engine(options, crew, scorer, rules, items)
         rules, judged = look(options, crew, scorer, agreement, items)
         if not crew.leads:
             return 0
-        return finish(options, scorer, rules, found, judged)
+        return finish(options, scorer, rules, found, judged, before)
 
 
 def make_folder(work: Path) -> None:
@@ -141,16 +164,16 @@ def choose_policy(
     options: argparse.Namespace, checkpoint: dict, records: Iterable[Record] | None = None
 ) -> policy.Policy:
     """The rules for these records; None: the images are not scored yet, the bands are a first guess."""
-    decisions = policy.read_decisions(options.decisions) if options.decisions else {}
+    decisions = read_decisions(options.decisions) if options.decisions else Decisions()
     if options.threshold:
         return policy.Policy(policy.manual_bands(options.threshold), False, decisions)
     wanted = {"clean_rejected": options.max_clean_loss, "artifacts_kept": options.max_artifacts_left}
     if options.calibrate and records is None:
         return policy.Policy(policy.NO_BANDS, False)
     if options.calibrate:
-        decided = policy.read_decisions(options.calibrate)
-        sample = calibration.read_sample(options.out / calibration.SAMPLE)
-        return calibration.calibrated_policy(records, decided, sample, **wanted, decisions=decisions)
+        decided = read_decisions(options.calibrate)
+        drawn = calibration.read_sample(options.out / calibration.SAMPLE)
+        return calibration.calibrated_policy(records, decided, drawn, **wanted, decisions=decisions)
     scores = None if records is None else np.array([one.probability for one in records if one.probability is not None])
     wanted |= {"prevalence": options.prevalence, "without_promise": options.without_promise}
     return promises.promised_policy(checkpoint, scores, **wanted, decisions=decisions)
@@ -240,7 +263,12 @@ def look(
 
 
 def finish(
-    options: argparse.Namespace, scorer: Scorer, rules: policy.Policy, found: Inputs, judged: list[Judged]
+    options: argparse.Namespace,
+    scorer: Scorer,
+    rules: policy.Policy,
+    found: Inputs,
+    judged: list[Judged],
+    before: sample.Sample | None,
 ) -> int:
     """Write the results, do what was asked with the images, say how it went; return the exit code."""
     write_scores(options.out, judged, scorer.model_id)
@@ -249,11 +277,14 @@ def finish(
         actions.write_lists(judged, options.out)
     elif options.action != "report":
         problems = actions.place(judged, options.out, options.action, scorer.model_id)
-    facts = summary.summarize(judged, found, rules, scorer, problems)
+    groups = sample.by_band(judged, rules)
+    drawn = sample.update(options.out, before, groups, options.audit, rules, scorer.model_id)
+    facts = summary.summarize(judged, found, rules, scorer, problems, audit(options, drawn, groups, rules))
     summary.write(options.out, facts)
     places = [f"scores: {options.out / SCORES}"]
     if options.gallery:
-        places.append(f"review page: {show(options, scorer, rules, judged, facts)}")
+        todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint["threshold"])
+        places.append(f"review page: {show(options, scorer, rules, judged, facts, todo)}")
     else:
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
     print(facts.text(), *places, sep="\n")
@@ -263,8 +294,26 @@ def finish(
     return int(bool(unusable or problems))
 
 
+def audit(
+    options: argparse.Namespace, drawn: sample.Sample | None, groups: dict[str, list[Judged]], rules: policy.Policy
+) -> acceptance.Audit | None:
+    """What the decisions on the random sample say, which is written down: a later sample has to count it."""
+    if drawn is None:
+        return None
+    wanted = {KEEP: options.max_artifacts_left, REJECT: options.max_clean_loss}
+    found = acceptance.audit(drawn, groups, rules.decisions, wanted)
+    if found.bounds and not drawn.stated:
+        sample.write_record(options.out, replace(drawn, stated=True))
+    return found
+
+
 def show(
-    options: argparse.Namespace, scorer: Scorer, rules: policy.Policy, judged: list[Judged], facts: summary.Summary
+    options: argparse.Namespace,
+    scorer: Scorer,
+    rules: policy.Policy,
+    judged: list[Judged],
+    facts: summary.Summary,
+    todo: looking.Looking,
 ) -> Path:
     """Write the review page and return its path."""
     with Stores(options.out / WORK, store_key(scorer)) as stores:
@@ -278,6 +327,7 @@ def show(
             places=actions.places(options.out),
             model=scorer.model_id,
             limit=options.gallery,
+            todo=todo,
         )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.inputs import Item
-from artifact_detection.filtering.policy import BANDS
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shards import Extraction
 from artifact_detection.system.files import write_atomic

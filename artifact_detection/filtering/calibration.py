@@ -15,10 +15,10 @@ import numpy as np
 from artifact_detection.evaluation.bands import KEEP, REJECT, Bands, sample_bands
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.evaluation.thresholds import fit_platt
+from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, logits_of
 from artifact_detection.filtering.store import Record
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.system.paths import printable_path
 from artifact_detection.system.tables import read_table
 
 SAMPLE = "audit.csv"
@@ -62,15 +62,15 @@ def calibrated_policy(
     *,
     clean_rejected: float,
     artifacts_kept: float,
-    decisions: dict[tuple[str, str], str] | None = None,
+    decisions: Decisions | None = None,
 ) -> Policy:
     """Temperature and shift from all `decided` images of `records`, and the bands that the sample certifies.
 
     decisions: what is to overrule the bands. Raises PolicyError where no image of the records was decided.
     """
-    known = {(printable_path(one.path), one.sha256): one.probability for one in records if one.probability is not None}
+    known = {key_of(one): one.probability for one in records if one.probability is not None}
     temperature, shift, count = _fit(known, decided, sample)
-    policy = Policy(NO_BANDS, False, decisions or {}, temperature=temperature, shift=shift)
+    policy = Policy(NO_BANDS, False, decisions or Decisions(), temperature=temperature, shift=shift)
     fitted = f"temperature {temperature:.2f} and shift {shift:+.2f} of the logits come from {count} decided images"
     problem = _why_not(sample, known)
     if problem:

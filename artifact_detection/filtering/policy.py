@@ -1,20 +1,16 @@
 """From probabilities to keep, review or reject, each with its reason."""
 
-import csv
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.special import expit, logit
 
 from artifact_detection.detector.models import DIGITS
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Band, Bands
+from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.store import Record
-from artifact_detection.system.paths import printable_path
-from artifact_detection.system.tables import read_table
 
-BANDS = (KEEP, REVIEW, REJECT)
 NOTHING_CERTIFIED = (
     "nothing is decided automatically: allow more (--max-artifacts-left, --max-clean-loss), say how many artifacts "
     "there are (--prevalence), look at a sample (--audit, then --calibrate) or pass --threshold"
@@ -23,7 +19,7 @@ BY_A_PERSON = "decided by a person"
 
 
 class PolicyError(Exception):
-    """Bands or decisions that cannot be had as asked; the message says why."""
+    """Bands that cannot be had as asked; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """bands, whether they are certified, and what people decided: (path, sha256) -> band.
+    """bands, whether they are certified, and what people decided.
 
     source: where bands come from that are not certified. notes: what else is to be said about the bands. temperature
     and shift of the logits: what the checkpoint's probabilities need to be right on these images.
@@ -45,7 +41,7 @@ class Policy:
 
     bands: Bands
     certified: bool
-    decisions: dict[tuple[str, str], str] = field(default_factory=dict)
+    decisions: Decisions = field(default_factory=Decisions)
     source: str = "chosen with --threshold, without a promise"
     notes: tuple[str, ...] = ()
     temperature: float = 1.0
@@ -77,7 +73,7 @@ class Policy:
     def judge(self, record: Record) -> Verdict:
         if record.probability is None:
             return Verdict("", None, "")
-        decided = self.decisions.get((printable_path(record.path), record.sha256))
+        decided = self.decisions.get(key_of(record))
         if decided:
             return Verdict(decided, None, BY_A_PERSON)
         band = self.band(record.probability)
@@ -126,15 +122,3 @@ def _unpromised(low: float | None, high: float | None) -> Bands:
 
 
 NO_BANDS = _unpromised(None, None)
-
-
-def read_decisions(path: Path) -> dict[tuple[str, str], str]:
-    """(path, sha256) -> band of a CSV that the review page exported. Raises PolicyError for any other file."""
-    try:
-        rows = list(read_table(path, ("path", "sha256", "decision")))
-    except (ValueError, csv.Error) as error:
-        raise PolicyError(str(error)) from error
-    wrong = next((row for row in rows if row["decision"] not in BANDS), None)
-    if wrong:
-        raise PolicyError(f"{path}: decision {wrong['decision']!r} of {wrong['path']}; known: {', '.join(BANDS)}")
-    return {(row["path"], row["sha256"]): row["decision"] for row in rows}

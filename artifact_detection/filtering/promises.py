@@ -7,6 +7,7 @@ import numpy as np
 from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
 from artifact_detection.evaluation.bands import Bands, transfer_bands
 from artifact_detection.evaluation.label_shift import FOREIGN, Prevalence, Scores, mixture_p_value
+from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
 
 NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"
@@ -25,7 +26,7 @@ def promised_policy(
     artifacts_kept: float,
     prevalence: tuple[float, float] | None = None,
     without_promise: bool = False,
-    decisions: dict[tuple[str, str], str] | None = None,
+    decisions: Decisions | None = None,
 ) -> Policy:
     """What the checkpoint's validation can promise about images with `probabilities` (n,), None if not known yet.
 
@@ -37,18 +38,18 @@ def promised_policy(
     if validation is None and not card:
         raise PolicyError(NO_SCORES)
     if validation is None:
-        return _card_policy(card, decisions or {})
+        return _card_policy(card, decisions or Decisions())
     share = _share(validation, prevalence, probabilities)
     parts = (Scores.of(validation, part) for part in (CHOOSES, CERTIFIES))
     bands = transfer_bands(*parts, share, probabilities, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept)
     doubts = _doubts(validation, bands, probabilities)
     if card and (doubts or _is_empty(bands)):
-        return _card_policy(card, decisions or {}, doubts)
+        return _card_policy(card, decisions or Decisions(), doubts)
     if not doubts or _is_empty(bands):
-        return Policy(bands, True, decisions or {}, notes=doubts)
+        return Policy(bands, True, decisions or Decisions(), notes=doubts)
     if without_promise:
-        return Policy(bands, False, decisions or {}, "applied without a promise (--without-promise)", doubts)
-    return Policy(NO_BANDS, False, decisions or {}, notes=(*doubts, WITHOUT_PROMISE))
+        return Policy(bands, False, decisions or Decisions(), "applied without a promise (--without-promise)", doubts)
+    return Policy(NO_BANDS, False, decisions or Decisions(), notes=(*doubts, WITHOUT_PROMISE))
 
 
 def _share(
@@ -83,7 +84,7 @@ def _is_empty(bands: Bands) -> bool:
     return bands.keep.threshold is None and bands.reject.threshold is None
 
 
-def _card_policy(card: dict, decisions: dict, doubts: tuple[str, ...] = ()) -> Policy:
+def _card_policy(card: dict, decisions: Decisions, doubts: tuple[str, ...] = ()) -> Policy:
     """card: "keep" and "reject", the thresholds, and "source", what is known of them."""
     source = f"bands from the model card ({card['source']}): no promise about your images"
     return Policy(manual_bands([card["keep"], card["reject"]]), False, decisions, source, doubts)

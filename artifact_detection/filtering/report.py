@@ -9,13 +9,14 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
 from artifact_detection.filtering.charts import comparison_table
+from artifact_detection.filtering.looking import Looking
 from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.shift import Comparison
@@ -26,6 +27,7 @@ from artifact_detection.system.paths import printable_path
 PAGE = Path(__file__).parent / "page"
 REPORT = "report.html"
 BLOCK = 200  # pictures in one block of text
+NOTHING = Looking([], [])
 
 
 def write_report(
@@ -39,15 +41,16 @@ def write_report(
     places: dict[str, Path],
     model: str,
     limit: int,
+    todo: Looking = NOTHING,
 ) -> Path:
     """Write report.html and return its path.
 
     lines: the summary, plain text. places: where an image is now, by its path, if it was moved. limit: images shown;
-    the others are in the counts and in the histogram only.
+    the others are in the counts and in the histogram only. todo: what is looked at one by one; all of it is shown.
     """
-    shown = choose_shown([row for row in judged if row.band], limit)
-    hidden = {id(row) for row in shown}
-    rest = [row.record.probability for row in judged if row.band and id(row) not in hidden]
+    shown = choose_shown([row for row in judged if row.band], limit, {id(row) for row in todo.audit + todo.informative})
+    position = {id(row): number for number, row in enumerate(shown)}
+    rest = [row.record.probability for row in judged if row.band and id(row) not in position]
     data = {
         "model": model,
         "edges": policy.edges(),
@@ -56,14 +59,16 @@ def write_report(
         "rest": _packed(rest),
         "errors": [[printable_path(row.record.path), row.record.error] for row in judged if not row.band],
         "block": BLOCK,
+        "audit": [position[id(row)] for row in todo.audit],
+        "informative": [position[id(row)] for row in todo.informative],
     }
     parts = {
-        "STYLE": [(PAGE / "page.css").read_text(encoding="utf-8")],
+        "STYLE": _files("css"),
         "SUMMARY": (f"<p>{html.escape(line)}</p>" for line in lines),
         "SHIFT": [comparison_table(comparisons)],
         "DATA": [_json(data)],
         "PICTURES": _blocks(shown, stores),
-        "SCRIPT": [(PAGE / "page.js").read_text(encoding="utf-8")],
+        "SCRIPT": _files("js"),
     }
     write_atomic(folder / REPORT, _page(parts))
     return folder / REPORT
@@ -76,11 +81,17 @@ def _page(parts: dict[str, Iterable[str]]) -> Iterator[str]:
         yield from parts[text] if number % 2 else [text]
 
 
-def choose_shown(usable: list[Judged], limit: int) -> list[Judged]:
-    """At most `limit` images, review before reject before keep, by falling probability."""
-    return sorted(
-        sorted(usable, key=need_of_a_look)[:limit], key=lambda row: (-row.record.probability, row.record.path)
-    )
+def _files(suffix: str) -> list[str]:
+    """The page's own parts of a kind: page.js and page.css are the ground that the others stand on."""
+    paths = sorted(PAGE.glob(f"*.{suffix}"), key=lambda path: (path.stem != "page", path.name))
+    return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def choose_shown(usable: list[Judged], limit: int, always: Set[int] = frozenset()) -> list[Judged]:
+    """By falling probability: `limit` images, review before reject before keep, and those with an id in `always`."""
+    wanted = sorted(usable, key=need_of_a_look)
+    shown = [row for number, row in enumerate(wanted) if number < limit or id(row) in always]
+    return sorted(shown, key=lambda row: (-row.record.probability, row.record.path))
 
 
 def _image(row: Judged, folder: Path, places: dict[str, Path]) -> list:

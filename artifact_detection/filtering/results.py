@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.inputs import Item
-from artifact_detection.filtering.policy import BANDS, Policy, Verdict
+from artifact_detection.filtering.policy import Policy, Verdict
 from artifact_detection.filtering.store import Record, Stores
 from artifact_detection.system.paths import printable_path
 from artifact_detection.system.tables import write_table

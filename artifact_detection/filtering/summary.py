@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from artifact_detection.detector.models import Validation
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.label_shift import Scores
+from artifact_detection.filtering.acceptance import Audit
 from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.inputs import Inputs
 from artifact_detection.filtering.policy import BY_A_PERSON, Policy
@@ -25,7 +26,10 @@ LISTED = 50  # problems named on the terminal; scores.csv names all
 
 @dataclass(frozen=True)
 class Summary:
-    """bands: images by band and "error"; promises: what each band guarantees; estimates: None with their reason."""
+    """bands: images by band and "error"; promises: what each band guarantees; estimates: None with their reason.
+
+    audit: what the random sample says; remarks: what is odd about the decisions.
+    """
 
     model: str
     engine: str
@@ -39,11 +43,14 @@ class Summary:
     errors: list[str]
     not_placed: list[str]
     comparisons: list[Comparison]
+    audit: Audit | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """What matters, a line each."""
         counts = ", ".join(f"{name} {number}" for name, number in self.bands.items())
         lines = [f"{self.images} images: {counts}", *self.promises, *self._estimate_lines()]
+        lines += [*(self.audit.lines() if self.audit else ()), *self.remarks]
         if self.others:
             kinds = ", ".join(f"{suffix or 'no suffix'} {number}" for suffix, number in self.others.items())
             lines.append(f"not looked at, no images by their names: {kinds}")
@@ -78,7 +85,12 @@ def _text(estimate: Estimate, percent: bool = False) -> str:
 
 
 def summarize(
-    judged: Sequence[Judged], found: Inputs, rules: Policy, scorer: Scorer, not_placed: Sequence[str] = ()
+    judged: Sequence[Judged],
+    found: Inputs,
+    rules: Policy,
+    scorer: Scorer,
+    not_placed: Sequence[str] = (),
+    audit: Audit | None = None,
 ) -> Summary:
     estimates, method = _estimate(judged, rules, scorer.checkpoint)
     return Summary(
@@ -94,6 +106,8 @@ def summarize(
         errors=[f"{printable_path(row.record.path)}: {row.record.error}" for row in judged if not row.band],
         not_placed=list(not_placed),
         comparisons=compare(judged),
+        audit=audit,
+        remarks=list(rules.decisions.remarks(row.record for row in judged)),
     )
 
 

@@ -460,6 +460,35 @@ def test_wrong_decisions_are_refused(images, model, tmp_path, capsys):
     assert "burn" in capsys.readouterr().err
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_audit_from_sample_to_statement(images, model, tmp_path, capsys):
+    out, decisions = tmp_path / "out", tmp_path / "decisions.csv"
+    arguments = (images, *THRESHOLDS, "--audit", "3", "--action", "move")
+    run(*arguments, model=model, out=out)
+    drawn, scores = read_rows(out / "audit.csv"), read_scores(out)
+    assert [int(row["order"]) for row in drawn] == list(range(len(drawn)))
+    assert all(scores[row["path"]]["band"] == row["band"] for row in drawn)
+    kept = [row for row in drawn if row["band"] == "keep"]
+    assert len(kept) == 3
+    rows = "".join(f"{row['path']},{row['sha256']},{'keep' if n else 'reject'}\n" for n, row in enumerate(kept))
+    decisions.write_text(f"path,sha256,decision\n{rows}{images}/gone.png,{'0' * 64},keep\n")
+    capsys.readouterr()
+    run(*arguments, "--decisions", decisions, model=model, out=out)
+    total, text = sum(row["band"] == "keep" for row in scores.values()), capsys.readouterr().out
+    assert f"of the {total} kept images at most" in text and "1 of 3 looked at" in text
+    assert f"no such image among the inputs: 1 ({images}/gone.png)" in text
+    assert read_rows(out / "audit.csv") == drawn  # whatever was decided and moved since
+    (bound,) = json.loads((out / "summary.json").read_text())["audit"]["bounds"]
+    assert (bound["images"], bound["wrong"], bound["left"]) == (total, 1, bound["at_most"] - 1)
+    assert json.loads((out / "audit.json").read_text())["stated"]
+    run(images, "--threshold", "0.2", "0.6", "--decisions", decisions, model=model, out=out)
+    assert "no statement on the kept images" in capsys.readouterr().out
+
+
 def test_a_file_that_changed_after_scoring_is_not_moved(images, model, tmp_path, monkeypatch, capsys):
     place = filter_images.actions.place
 

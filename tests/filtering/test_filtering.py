@@ -11,12 +11,12 @@ import torch
 
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.filtering.decisions import DecisionError, Decisions, read_decisions
 from artifact_detection.filtering.inputs import Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.policy import (
     Policy,
     PolicyError,
     manual_bands,
-    read_decisions,
 )
 from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import Judged
@@ -106,9 +106,9 @@ def test_verdicts(thresholds, one, band):
 
 
 def test_decisions_hold_for_the_bytes_that_were_seen():
-    rules = Policy(manual_bands([0.5]), False, {("a", "s"): KEEP})
+    rules = Policy(manual_bands([0.5]), False, Decisions([(("a", "s"), KEEP)]))
     assert rules.judge(record(0.9)).band == KEEP
-    assert Policy(manual_bands([0.5]), False, {("a", "t"): KEEP}).judge(record(0.9)).band == REJECT
+    assert Policy(manual_bands([0.5]), False, Decisions([(("a", "t"), KEEP)])).judge(record(0.9)).band == REJECT
 
 
 @pytest.mark.parametrize("thresholds", [[1.5], [-0.1, 0.5], [0.1, 0.2, 0.3]])
@@ -119,7 +119,7 @@ def test_impossible_thresholds(thresholds):
 
 def test_decisions_that_are_no_such_file(tmp_path):
     (tmp_path / "a.csv").write_text("path,label\n")
-    with pytest.raises(PolicyError, match="columns"):
+    with pytest.raises(DecisionError, match="columns"):
         read_decisions(tmp_path / "a.csv")
 
 

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.inputs import Item
+from artifact_detection.filtering.looking import choose
 from artifact_detection.filtering.policy import Policy, manual_bands
-from artifact_detection.filtering.report import choose_shown, write_report
+from artifact_detection.filtering.report import NOTHING, choose_shown, write_report
 from artifact_detection.filtering.results import judge_all
+from artifact_detection.filtering.sample import by_band, draw
 from artifact_detection.filtering.shift import compare
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
 
@@ -46,13 +49,23 @@ def make_records(folder, probabilities, names=None) -> list[Item]:
     return items
 
 
-def make_report(folder, probabilities, names=None, limit=10_000, thresholds=(0.3, 0.7), decisions=None):
+def make_report(folder, probabilities, names=None, limit=10_000, thresholds=(0.3, 0.7), decisions=None, audit=0):
     """A report of such images; its path."""
     items = make_records(folder, probabilities, names)
-    policy = Policy(manual_bands(list(thresholds)), False, decisions or {})
+    policy = Policy(manual_bands(list(thresholds)), False, decisions or Decisions())
     with Stores(folder, "key") as stores:
         judged = judge_all(items, stores, policy)
-        options = {"lines": ["a < b"], "comparisons": compare(judged), "places": {}, "model": "m", "limit": limit}
+        groups = by_band(judged, policy)
+        sample = draw(groups, audit, policy, "m", 0, 0) if audit else None
+        todo = choose(judged, groups, sample, policy.decisions, 0.5) if audit else NOTHING
+        options = {
+            "lines": ["a < b"],
+            "comparisons": compare(judged),
+            "places": {},
+            "model": "m",
+            "limit": limit,
+            "todo": todo,
+        }
         return write_report(folder, judged, stores, policy, **options)
 
 
@@ -83,6 +96,15 @@ def test_the_doubtful_are_shown_first_and_the_rest_is_counted(tmp_path):
     data = read_data(make_report(tmp_path, [0.1, 0.5, 0.9, 0.2], limit=2).read_text(encoding="utf-8"))
     assert [row[2] for row in data["images"]] == [0.9, 0.5]
     assert sorted(np.frombuffer(base64.b64decode(data["rest"]), "<u4") / 1e6) == [0.1, 0.2]
+
+
+def test_what_is_to_be_looked_at_is_shown_whatever_the_limit(tmp_path):
+    probabilities = np.linspace(0, 1, 40).round(6).tolist()
+    data = read_data(make_report(tmp_path, probabilities, limit=1, audit=5).read_text(encoding="utf-8"))
+    bands = ["keep" if data["images"][n][2] < 0.3 else "reject" for n in data["audit"]]
+    assert sorted(bands) == ["keep"] * 5 + ["reject"] * 5
+    assert len(set(data["audit"] + data["informative"])) == len(data["audit"]) + len(data["informative"]) == 40
+    assert next(data["images"][n][2] for n in data["informative"]) == pytest.approx(0.5, abs=0.03)
 
 
 def test_unusable_files_are_named(tmp_path):

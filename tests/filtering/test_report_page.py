@@ -4,6 +4,7 @@ import csv
 import shutil
 from urllib.parse import unquote
 
+import cv2
 import numpy as np
 import pytest
 
@@ -56,6 +57,20 @@ def set_slider(page, name: str, value: float) -> None:
     page.locator(f"#{name}").evaluate(script, str(value))
 
 
+def exported(page, folder, button: str = "#export") -> dict[str, tuple[str, str]]:
+    """path -> (sha256, decision) of the file that the page exports."""
+    with page.expect_download() as download:
+        page.locator(button).click()
+    download.value.save_as(folder / "decisions.csv")
+    with open(folder / "decisions.csv", encoding="utf-8", newline="") as handle:
+        return {row["path"]: (row["sha256"], row["decision"]) for row in csv.DictReader(handle)}
+
+
+def press(page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
 def test_sliders_band_again_at_once(open_page):
     page = open_page(PROBABILITIES)
     assert tabs(page) == {"review": 3, "reject": 2, "keep": 2, "decided": 0, "unusable": 0}
@@ -84,11 +99,7 @@ def test_keyboard_review_and_export(open_page, tmp_path):
     for key in ("k", "r", "ArrowLeft", "u", "ArrowRight", "R"):  # 0.6 keep; 0.5 reject, then undecided; 0.4 reject
         page.keyboard.press(key)
     assert tabs(page) == {"review": 1, "reject": 3, "keep": 3, "decided": 2, "unusable": 0}
-    with page.expect_download() as download:
-        page.locator("#export").click()
-    download.value.save_as(tmp_path / "decisions.csv")
-    with open(tmp_path / "decisions.csv", encoding="utf-8", newline="") as handle:
-        rows = {row["path"]: (row["sha256"], row["decision"]) for row in csv.DictReader(handle)}
+    rows = exported(page, tmp_path)
     assert rows == {f"{tmp_path}/e.png": (f"{4:064x}", "keep"), f'{tmp_path}/c,"quoted"\n.png': (f"{2:064x}", "reject")}
     page.reload()
     assert tabs(page)["decided"] == 2  # the browser remembers
@@ -144,3 +155,67 @@ def test_ten_thousand_images_stay_usable(open_page):
     assert page.locator(".card").count() == 60
     page.keyboard.press("ArrowRight")
     assert "page 1 of" in page.locator("#page").inner_text()
+
+
+# ---- looking at images one by one
+
+
+def test_the_random_sample_comes_first_and_blind(open_page):
+    page = open_page(np.linspace(0, 1, 30).round(6).tolist(), audit=3)
+    assert page.locator("#looking-image img").count() == 1
+    assert page.locator("#looking-image img").bounding_box()["height"] > 700  # large enough to see an artifact
+    text = page.locator("body").inner_text()
+    assert "0 of 6 decided" in text
+    assert not [word for word in ("image_", "probability", "keep", "review", "0.") if word in text]
+    assert page.locator("#gallery:visible, #summary:visible, #bands:visible").count() == 0
+    bands = page.evaluate("data.audit.map((index) => band(data.images[index][P]))")
+    assert sorted(bands) == ["keep"] * 3 + ["reject"] * 3 and bands != sorted(bands)
+    assert page.problems == []
+
+
+def test_one_key_an_image_undo_progress_and_export(open_page, tmp_path):
+    page = open_page(np.linspace(0, 1, 30).round(6).tolist(), audit=3)
+    paths = page.evaluate("data.audit.map((index) => data.images[index][PATH])")
+    press(
+        page, "k", "r", "z", "k", "u", "ArrowLeft", "ArrowLeft", "r"
+    )  # keep, reject taken back, keep, not sure, reject
+    assert "3 of 6 decided" in page.locator("#looking-count").inner_text()
+    assert page.locator("#looking-bar").evaluate("bar => bar.value / bar.max") == 0.5
+    page.reload()
+    assert "3 of 6 decided" in page.locator("#looking-count").inner_text()  # goes on where it was
+    press(page, "k", "k")
+    page.locator("#look-reject").click()
+    assert "All of them are decided" in page.locator("#looking-image").inner_text()
+    found = {path: choice for path, (_, choice) in exported(page, tmp_path, "#looking-export").items()}
+    assert found == dict(zip(paths, ["keep", "reject", "review", "keep", "keep", "reject"], strict=True))
+    press(page, "Escape")
+    assert tabs(page)["decided"] == 6 and page.locator("#looking:visible").count() == 0
+    assert page.problems == []
+
+
+def test_then_the_most_informative(open_page):
+    page = open_page(np.linspace(0, 1, 30).round(6).tolist(), audit=3)
+    press(page, "Escape")
+    page.locator("#look-informative").click()
+    assert "0 of 24 decided" in page.locator("#looking-count").inner_text()
+    press(page, "r", "Escape")
+    assert tabs(page)["decided"] == 1
+    assert page.problems == []
+
+
+def test_a_whole_file_is_shown_and_the_next_is_there(open_page, tmp_path):
+    for n in range(30):
+        (tmp_path / f"image_{n:05d}.png").write_bytes(
+            cv2.imencode(".png", np.zeros((300, 300, 3), np.uint8))[1].tobytes()
+        )
+    page = open_page(np.linspace(0, 1, 30).round(6).tolist(), audit=3)
+    page.wait_for_function("document.querySelector('#looking-image img').naturalWidth === 300")
+    page.wait_for_function("looking.ahead.length === 4 && looking.ahead.every((one) => one.naturalWidth === 300)")
+
+
+def test_decisions_stay_with_their_image_when_the_page_is_written_anew(open_page, tmp_path):
+    page = open_page([0.4, 0.6])
+    press(page, "r")  # 0.6, image_00001.png
+    make_report(tmp_path, [0.4, 0.6, 0.65], ["image_00000.png", "image_00001.png", "new.png"])
+    page.reload()
+    assert list(exported(page, tmp_path)) == [f"{tmp_path}/image_00001.png"]

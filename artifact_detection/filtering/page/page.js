@@ -36,23 +36,38 @@ function counts() {
 
 // ---- decisions: kept in the browser until they are exported
 
+// An image is known by its bytes and its path: its place in the list changes when the page is written anew.
+function imageKey(image) {
+  return `${image[SHA]} ${image[PATH]}`;
+}
+
 function storageKey() {
-  return `filter-report ${data.model} ${data.images.length} ${data.images.length ? data.images[0][SHA] : ""}`;
+  return `filter-report ${location.pathname}`;
+}
+
+function remembered() {
+  try { return JSON.parse(localStorage.getItem(storageKey()) || "{}"); } catch { return {}; }
 }
 
 function restore() {
-  const decisions = {};
-  data.images.forEach((image, index) => { if (image[DECIDED]) decisions[index] = image[DECIDED]; });
+  const decisions = {}, mine = remembered();
+  data.images.forEach((image, index) => {
+    const choice = mine[imageKey(image)] ?? image[DECIDED];
+    if (choice) decisions[index] = choice;
+  });
+  return decisions;
+}
+
+function setDecision(index, choice) {
+  if (choice) state.decisions[index] = choice; else delete state.decisions[index];
   try {
-    return { ...decisions, ...JSON.parse(localStorage.getItem(storageKey()) || "{}") };
-  } catch { return decisions; }
+    localStorage.setItem(storageKey(), JSON.stringify({ ...remembered(), [imageKey(data.images[index])]: choice }));
+  } catch { /* private mode */ }
 }
 
 function decide(choice) {
   if (!state.list.length) return;
-  const index = state.list[state.at];
-  if (choice) state.decisions[index] = choice; else delete state.decisions[index];
-  try { localStorage.setItem(storageKey(), JSON.stringify(state.decisions)); } catch { /* private mode */ }
+  setDecision(state.list[state.at], choice);
   showCounts();
   if (choice && state.at + 1 < state.list.length) go(state.at + 1); else showGallery();
 }
@@ -272,13 +287,13 @@ function toggleHeat() {
   document.body.classList.toggle("heat-off", !state.heat);
 }
 
-const KEYS = {
+let keys = {
   ArrowRight: () => go(state.at + 1), n: () => go(state.at + 1), ArrowLeft: () => go(state.at - 1), p: () => go(state.at - 1),
   k: () => decide("keep"), r: () => decide("reject"), u: () => decide(""), h: toggleHeat,
 };
 
 document.addEventListener("keydown", (event) => {
-  const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey || event.target.type === "range") return;
   event.preventDefault();
   act();

@@ -1,0 +1,138 @@
+"""What a look at a random sample says about all images of a band, whatever detector and generator are.
+
+The number of wrong images in a random sample of a band of N images is hypergeometric. The bound is the largest number
+of wrong ones among the N under which so few would be seen with more than 5 % probability: exact, one-sided, for a
+finite population (Wright, Exact Confidence Bounds when Sampling from Small Finite Universes, 1991). The samples of two
+bands are independent, so both bounds hold together with .95 * .95.
+
+Looking early costs nothing. The size is fixed when the sample is drawn, and whatever nobody has decided, or people
+have decided differently, counts as wrong: so no bound on the way is smaller than the last one, and all of them hold
+when the last one does. A further sample is another statement, which may be wrong too: then the sum of the chances to be
+wrong is said.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+from artifact_detection.evaluation.bands import KEEP, REJECT
+from artifact_detection.filtering.decisions import Decisions
+from artifact_detection.filtering.results import Judged
+from artifact_detection.filtering.sample import AUDITED, RECORD, SAMPLE, Sample, changed_bands
+from artifact_detection.intervals import CONFIDENCE
+
+WORDS = {KEEP: ("kept", "have artifacts"), REJECT: ("rejected", "are clean")}
+WRONG = {KEEP: REJECT, REJECT: KEEP}  # what a person says of an image that does not belong into its band
+
+
+def upper_bound(wrong: int, looked_at: int, images: int, confidence: float = CONFIDENCE) -> int:
+    """How many of `images` are wrong at most, if `wrong` of `looked_at` of them, drawn at random, are."""
+    rest = range(wrong, images - looked_at + wrong + 1)
+    surprising = bisect_left(
+        rest, True, key=lambda n: stats.hypergeom.cdf(wrong, images, n, looked_at) <= 1 - confidence
+    )
+    return rest[surprising - 1]
+
+
+def enough(share: float, rate: float, images: int) -> int | None:
+    """About how many to look at for a bound of at most `share`, if `rate` of them are wrong; None if none suffices."""
+    sizes = range(1, images + 1)
+    place = bisect_left(sizes, True, key=lambda n: upper_bound(math.ceil(rate * n), n, images) <= share * images)
+    return sizes[place] if place < len(sizes) else None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is known of one band. images: all of it; drawn, decided: of the sample; wrong: found among the decided.
+
+    at_most: wrong images in the band, undecided ones of the sample counted as wrong; left: those of them that no
+    decision has taken out. wanted: the share that is wanted at most; enough: how many it takes to look at for that.
+    """
+
+    band: str
+    images: int
+    drawn: int
+    decided: int
+    wrong: int
+    at_most: int
+    left: int
+    wanted: float
+    enough: int | None
+
+    def sentence(self) -> str:
+        side, fault = WORDS[self.band]
+        share = math.ceil(1000 * self.at_most / self.images) / 1000
+        found = f"{self.wrong} of {self.decided} looked at"
+        open_ = self.drawn - self.decided
+        if open_:
+            found += f"; the other {open_} of the sample are not decided and count as wrong"
+        text = f"of the {self.images:,} {side} images at most {share:.1%} {fault}, with {CONFIDENCE:.0%} confidence"
+        text += f": {found}"
+        if self.left < self.at_most:
+            text += f". After the decisions at most {self.left:,} of them are left"
+        return text + ("" if self.at_most <= self.wanted * self.images or open_ else f". {self._more()}")
+
+    def _more(self) -> str:
+        if self.enough is None:
+            return f"At most {self.wanted:.3g} cannot be shown: too many of those looked at are wrong"
+        found = f"if {self.wrong / self.decided:.1%} of it is wrong too" if self.wrong else "without a wrong one"
+        return f"At most {self.wanted:.3g} takes a sample of about {self.enough} (--audit {self.enough}), {found}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """bounds: a band each; joint: the confidence that all of them hold, those on earlier samples included."""
+
+    bounds: list[Bound]
+    joint: float
+    number: int
+    remarks: list[str]
+
+    def lines(self) -> list[str]:
+        lines = [one.sentence() for one in self.bounds]
+        if self.number > 1 and self.bounds:
+            lines.append(
+                f"this is sample {self.number} that was looked at here: what was said on all of them holds together "
+                f"with at least {self.joint:.0%} confidence"
+            )
+        elif len(self.bounds) > 1:
+            lines.append(f"both together with {math.floor(100 * self.joint)}% confidence")
+        return lines + self.remarks
+
+
+def audit(sample: Sample, groups: dict[str, list[Judged]], decisions: Decisions, wanted: dict[str, float]) -> Audit:
+    """What the decided images of the sample say. groups: the images by the detector's verdict, as they are now."""
+    if not sample.drawn:
+        return Audit([], 1.0, 0, [f"no statement: {SAMPLE} is not the one that {RECORD} describes; --audit draws anew"])
+    changed, bounds, remarks = changed_bands(sample, groups), [], []
+    for band in AUDITED:
+        side, total = WORDS[band][0], len(groups[band])
+        drawn = len(sample.of(band))
+        if band in changed:
+            remarks.append(
+                f"no statement on the {side} images: since the sample was drawn, the bands or the images have changed; "
+                f"--audit {sample.size} draws a new one"
+            )
+        elif any(row.key in decisions for row in sample.of(band)):
+            bounds.append(_bound(sample, band, groups[band], decisions, wanted[band]))
+        elif total:
+            remarks.append(f"{drawn} of the {total:,} {side} images are drawn at random, none is decided yet")
+    number, each = sample.earlier + 1, CONFIDENCE ** len(bounds)
+    # Of the samples before, it is not known how many bands they spoke of: two at most.
+    spent = sample.earlier * (1 - CONFIDENCE ** len(AUDITED))
+    return Audit(bounds, max(0.0, each - spent), number, remarks)
+
+
+def _bound(sample: Sample, band: str, images: Sequence[Judged], decisions: Decisions, wanted: float) -> Bound:
+    drawn = sample.of(band)
+    said = [decisions.get(row.key) for row in drawn]
+    decided, wrong = said.count(KEEP) + said.count(REJECT), said.count(WRONG[band])
+    taken_out = sum(row.band == WRONG[band] for row in images)
+    at_most = max(taken_out, upper_bound(wrong + len(drawn) - decided, len(drawn), len(images)))
+    return Bound(
+        band, len(images), len(drawn), decided, wrong, at_most, at_most - taken_out, wanted,
+        enough(wanted, wrong / decided, len(images)) if decided else None,
+    )  # fmt: skip

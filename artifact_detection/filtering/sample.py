@@ -1,0 +1,157 @@
+"""A random sample of each band for people to look at: audit.csv, and audit.json with what it was drawn from.
+
+The sample belongs to the images that the detector alone, without anybody's decisions, keeps, rejects or leaves for
+review. It stays as it was drawn, however often the filter runs. Another size, or a band that holds other images by
+now, takes a new one, from fresh random numbers: so it does not matter what was learnt from the one before.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
+from artifact_detection.filtering.decisions import BANDS, Decisions, Key, key_of
+from artifact_detection.filtering.policy import Policy
+from artifact_detection.filtering.results import Judged
+from artifact_detection.system.files import sha256_file, write_atomic
+from artifact_detection.system.tables import read_table, write_table
+
+SAMPLE, RECORD = "audit.csv", "audit.json"
+AUDITED = (KEEP, REJECT)  # the bands that nobody looks at otherwise
+
+
+class SampleError(Exception):
+    """audit.json cannot be read: the sample before is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One image of the sample. inclusion: its probability to be drawn; order: its place when people look."""
+
+    path: str
+    sha256: str
+    band: str
+    probability: float
+    inclusion: float
+    order: int
+
+    @property
+    def key(self) -> Key:
+        return self.path, self.sha256
+
+
+COLUMNS = tuple(one.name for one in fields(Drawn))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """size: images wanted of each band; edges: of the bands; population, digest: how many and which images, by band.
+
+    earlier: samples before this one that a statement was made on; stated: whether one was made on this one.
+    checksum: SHA-256 of audit.csv.
+    """
+
+    size: int
+    seed: int
+    model: str
+    edges: tuple[float | None, float | None]
+    population: dict[str, int]
+    digest: dict[str, str]
+    earlier: int = 0
+    stated: bool = False
+    checksum: str = ""
+    drawn: tuple[Drawn, ...] = field(default=(), compare=False)
+
+    def of(self, *bands: str) -> list[Drawn]:
+        return [row for row in self.drawn if row.band in bands]
+
+
+def by_band(judged: Sequence[Judged], policy: Policy) -> dict[str, list[Judged]]:
+    """The usable images by the detector's own verdict, sorted by what names them."""
+    alone = replace(policy, decisions=Decisions())
+    groups = {band: [] for band in BANDS}
+    for row in judged:
+        if row.band:
+            is_decided = key_of(row.record) in policy.decisions
+            groups[alone.judge(row.record).band if is_decided else row.band].append(row)
+    return {band: sorted(rows, key=lambda row: key_of(row.record)) for band, rows in groups.items()}
+
+
+def changed_bands(sample: Sample, groups: dict[str, list[Judged]]) -> list[str]:
+    """The bands that do not hold the images any more that the sample was drawn from."""
+    return [band for band in BANDS if _digest(groups[band]) != sample.digest[band]]
+
+
+def _digest(rows: Sequence[Judged]) -> str:
+    return hashlib.sha256("\n".join(map(repr, (key_of(row.record) for row in rows))).encode()).hexdigest()
+
+
+def draw(groups: dict[str, list[Judged]], size: int, policy: Policy, model: str, seed: int, earlier: int) -> Sample:
+    """Up to `size` images of each band, each set of them as likely as any other."""
+    chosen = {band: _choose(groups[band], size, [seed, number]) for number, band in enumerate(BANDS)}
+    mixed = [(band, row) for band in AUDITED for row in chosen[band]]
+    mixed = [mixed[n] for n in np.random.default_rng([seed, len(BANDS)]).permutation(len(mixed))]
+    mixed += [(REVIEW, row) for row in chosen[REVIEW]]  # after those that the bounds wait for
+    drawn = tuple(
+        Drawn(*key_of(row.record), band, row.record.probability, len(chosen[band]) / len(groups[band]), place)
+        for place, (band, row) in enumerate(mixed)
+    )
+    population, digest = ({band: of(groups[band]) for band in BANDS} for of in (len, _digest))
+    return Sample(size, seed, model, policy.edges(), population, digest, earlier, drawn=drawn)
+
+
+def _choose(rows: Sequence[Judged], size: int, seed: Sequence[int]) -> list[Judged]:
+    return [rows[n] for n in np.random.default_rng(seed).permutation(len(rows))[:size]]
+
+
+def write_sample(folder: Path, sample: Sample) -> Sample:
+    """Write both files; return the sample with its checksum."""
+    write_table(folder / SAMPLE, COLUMNS, map(asdict, sample.drawn))
+    sample = replace(sample, checksum=sha256_file(folder / SAMPLE))
+    write_record(folder, sample)
+    return sample
+
+
+def write_record(folder: Path, sample: Sample) -> None:
+    record = {name: value for name, value in asdict(sample).items() if name != "drawn"}
+    write_atomic(folder / RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def read_sample(folder: Path) -> Sample | None:
+    """The folder's sample, None if there is none; without images if audit.csv is not the one that was written.
+
+    Raises SampleError if audit.json is damaged.
+    """
+    path, table = folder / RECORD, folder / SAMPLE
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        sample = Sample(**record | {"edges": tuple(record["edges"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise SampleError(f"{path} is damaged: delete it and {SAMPLE} to draw a new sample") from error
+    if not table.exists() or sha256_file(table) != sample.checksum:
+        return sample
+    return replace(sample, drawn=tuple(map(_drawn, read_table(table, COLUMNS))))
+
+
+def _drawn(row: dict[str, str]) -> Drawn:
+    return Drawn(
+        row["path"], row["sha256"], row["band"], float(row["probability"]), float(row["inclusion"]), int(row["order"])
+    )
+
+
+def update(
+    folder: Path, before: Sample | None, groups: dict[str, list[Judged]], size: int | None, policy: Policy, model: str
+) -> Sample | None:
+    """The sample that holds from now on: the one before, or, if `size` asks for it, a new one."""
+    if size is None or (
+        before and before.drawn and before.size == size and not changed_bands(before, groups)
+    ):  # fmt: skip
+        return before
+    seed, earlier = (before.seed + 1, before.earlier + before.stated) if before else (0, 0)
+    return write_sample(folder, draw(groups, size, policy, model, seed, earlier))
