@@ -1,0 +1,102 @@
+"""Labels from a table: any CSV that names files and says what they are, such as the review page's decisions.csv."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, class_numbers
+from artifact_detection.system.tables import read_spreadsheet
+
+PATH_COLUMNS = ("path", "filename", "file", "image", "name")
+LABEL_COLUMNS = ("label", "decision", "verdict")  # the first that there is
+DECISIONS = {  # the filter's words; a review is no label
+    **dict.fromkeys(("keep", "kept"), CLASSES[CLEAN]),
+    **dict.fromkeys(("reject", "rejected"), CLASSES[ARTIFACT]),
+    "review": "",
+}
+
+
+@dataclass
+class LabelsTable:
+    """labels: class index, or None for a row that says none or two, by what the table calls a file.
+
+    hashes: SHA-256 of the bytes that were judged, where the table says it. roots: folders that names start from.
+    """
+
+    path: Path
+    labels: dict[str, int | None]
+    hashes: dict[str, str]
+    contradicted: set[str]
+    roots: Sequence[Path] = ()
+    used: dict[str, set[Path]] = field(default_factory=dict)
+
+    def label_of(self, file: Path) -> int | None:
+        """The class index of a file, None if the table has none for it."""
+        name = self._name_of(file)
+        if name is None:
+            return None
+        self.used.setdefault(name, set()).add(file)
+        return self.labels[name]
+
+    def why_not(self, file: Path, sha256: str = "") -> str:
+        """Why a file does not get its label, empty if it does; sha256: of its bytes, once that is known."""
+        name, table = self._name_of(file), self.path.name
+        if name is None:
+            return f"no row in {table}"
+        if name in self.contradicted:
+            return f"two labels in {table}"
+        if self.labels[name] is None:
+            return f"no label in {table}"
+        if len(self.used.get(name, ())) > 1:
+            return f"one of several files that {table} calls so"
+        is_changed = sha256 and self.hashes.get(name, sha256) != sha256
+        return f"changed since it was judged in {table}" if is_changed else ""
+
+    def unmatched(self) -> list[str]:
+        """The names that no file was found for."""
+        return [name for name in self.labels if name not in self.used]
+
+    def files(self) -> list[Path]:
+        """The files that the table names by a path that leads to them."""
+        return [Path(name) for name in self.labels if os.path.isabs(name) and os.path.isfile(name)]
+
+    def _name_of(self, file: Path) -> str | None:
+        inside = (file.relative_to(root) for root in self.roots if file.is_relative_to(root))
+        return next((name for name in map(str, (file, *inside, file.name)) if name in self.labels), None)
+
+
+def read_labels(path: Path, artifact_label: str, roots: Sequence[Path] = ()) -> LabelsTable:
+    """The labels of a table. Raises ValueError if it is none or its words are unknown, OSError if it cannot be read.
+
+    A path in it starts where the user stands, in the table's own folder, or in one of `roots`; a name alone means the
+    one file that is called so.
+    """
+    rows = read_spreadsheet(path)
+    files, words = (next((one for one in names if one in rows[0]), None) for names in (PATH_COLUMNS, LABEL_COLUMNS))
+    if not (files and words):
+        needed = " and ".join(f"one of {', '.join(names)}" for names in (PATH_COLUMNS, LABEL_COLUMNS))
+        raise ValueError(f"{path}: it needs the columns {needed}; there are {', '.join(rows[0])}")
+    texts = [DECISIONS.get(row[words].strip().casefold(), row[words]) for row in rows]
+    try:
+        numbers = class_numbers(texts, artifact_label)
+    except ValueError as error:
+        raise ValueError(f"{path}: {words}: {error}") from error
+    table = LabelsTable(path, {}, {}, set(), roots)
+    for row, number in zip(rows, numbers, strict=True):
+        name, label = _place(row[files], path.parent), None if number < 0 else number
+        if table.labels.setdefault(name, label) != label:
+            table.contradicted.add(name)
+        if row.get("sha256"):
+            table.hashes[name] = row["sha256"].strip().lower()
+    table.labels.update(dict.fromkeys(table.contradicted))
+    return table
+
+
+def _place(text: str, folder: Path) -> str:
+    """The real path of a file that is there, else the name as it stands."""
+    text = text if "/" in text else text.replace("\\", "/")
+    for path in (os.path.abspath(text), os.path.abspath(folder / text)):
+        if os.path.lexists(path):
+            return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    return os.path.normpath(text)
