@@ -2,7 +2,11 @@
 
     python organize_dataset.py                                  # test_data/ -> dataset/
     python organize_dataset.py --source faces --splits train --dry-run
+    python organize_dataset.py --labels decisions.csv           # what people decided about images, wherever they lie
     python organize_dataset.py --undo
+
+The label stands in the file's name, or in a table: --labels takes any CSV with a column path or file and a column
+label, decision or verdict. Without --source, the files that it names by their paths go into the first of --splits.
 
 Sources are copied, moved (--mode move) or linked (--mode link); no file is ever overwritten or lost. The run can
 be killed at any point: run it again and it ends as if it had not been. dataset/manifest.csv names every file: what
@@ -23,6 +27,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, compile_pattern, parse_label
+from artifact_detection.labels_table import LabelsTable, read_labels
 from artifact_detection.organizing import (
     NAME,
     PLANNED,
@@ -30,6 +35,8 @@ from artifact_detection.organizing import (
     ManifestError,
     Row,
     inspect_all,
+    judge,
+    judge_by_table,
     merge,
     name_destinations,
     place,
@@ -42,6 +49,7 @@ from artifact_detection.system.files import FolderBusyError, exclusive_lock, rem
 from artifact_detection.system.paths import ROOT, printable
 from artifact_detection.system.transfers import MODES, undo_all
 
+TEST_DATA = ROOT / "test_data"
 NOT_LOST = "No file is lost; the next run goes on from here"
 LISTED = 50  # skipped files named on the terminal; the manifest names all
 
@@ -54,12 +62,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--source", type=Path, default=ROOT / "test_data", help="holds a folder per split")
+    parser.add_argument("--source", type=Path, help="holds a folder per split (default: test_data/ beside this file)")
     parser.add_argument("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside this file")
     parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
     parser.add_argument(
         "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
     )
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="labels from a table, not from names")
     parser.add_argument("--artifact-label", default="1", metavar="LABEL", help="the label that means artifact")
     parser.add_argument("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
     parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
@@ -71,7 +80,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     except ValueError as error:
         parser.error(str(error))
     options.label_of = partial(parse_label, pattern=pattern, artifact_label=options.artifact_label)
-    options.source, options.output = options.source.resolve(), options.output.resolve()
+    options.listed = bool(options.labels and not options.source)
+    options.source, options.output = (options.source or TEST_DATA).resolve(), options.output.resolve()
+    options.splits = options.splits[:1] if options.listed else options.splits
+    options.table = None
+    if options.labels and not options.undo:
+        roots = [(options.source / split).resolve() for split in options.splits]
+        try:
+            options.table = read_labels(options.labels, options.artifact_label, [*roots, options.source])
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        options.label_of = options.table.label_of
     return options
 
 
@@ -82,7 +101,7 @@ def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
             raise UsageError(f"--splits takes names of folders in --source, not {split!r}")
         if not (source / split).is_dir():
             hint = "name the splits there are with --splits"
-            if source == ROOT / "test_data":
+            if source == TEST_DATA:
                 hint = "draw it: python -m artifact_detection.portraits --out test_data --seed 0"
             raise UsageError(f"no folder {source / split}: {hint}")
     for read in ((source / split).resolve() for split in splits):
@@ -91,17 +110,30 @@ def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
                 raise UsageError(f"{written} and {read} overlap: choose another --output")
 
 
+def refuse_own_files(files: list[Path], output: Path, split: str) -> None:
+    """Raise UsageError if a file of the table lies where it would be written to."""
+    own = next((path for path in files if path.is_relative_to((output / split).resolve())), None)
+    if own:
+        raise UsageError(f"{printable(own)} is in the output already: choose another --output")
+
+
 def refuse_other_settings(earlier: list[Row], options: argparse.Namespace) -> None:
     """Raise UsageError if the output was made with another mode or with another meaning of the labels."""
     roots = [(options.source / split).resolve() for split in options.splits]
     for row in earlier:
         if row.mode != options.mode:
             what = f"with --mode {row.mode}"
-        elif any(map(row.source.is_relative_to, roots)) and row.label != options.label_of(row.source.name):
+        elif (options.listed or any(map(row.source.is_relative_to, roots))) and is_labelled_otherwise(row, options):
             what = f"with other labels: {printable(row.source.name)} is in {CLASSES[row.label]} there"
         else:
             continue
         raise UsageError(f"{options.output} was made {what}. Run --undo first, or choose another --output")
+
+
+def is_labelled_otherwise(row: Row, options: argparse.Namespace) -> bool:
+    """A table need not name what was organized before."""
+    label = options.label_of(row.source)
+    return label != row.label and not (options.table and label is None)
 
 
 def refuse_inverted(rows: Iterable[Row], artifact_label: str) -> None:
@@ -124,14 +156,12 @@ def organize(options: argparse.Namespace) -> int:
     """Sort the source into the output; return the exit code."""
     earlier = placed_rows(options.output)
     refuse_other_settings(earlier, options)
-    found = [
-        row
-        for split in options.splits
-        for row in scan((options.source / split).resolve(), split, options.label_of, options.mode)
-    ]
+    found = find(options)
     if not options.yes:
         refuse_inverted([*earlier, *found], options.artifact_label)
     inspect_all(found, earlier)
+    if options.table:
+        judge_by_table(found, options.table)
     rows = merge(found, earlier, options.output)
     name_destinations(rows)
     settle(rows, options.output)
@@ -143,7 +173,31 @@ def organize(options: argparse.Namespace) -> int:
     else:
         done = {"copy": "copied", "move": "moved", "link": "linked"}[options.mode]
         print(f"{done} {placed} files to {options.output}" if planned else "nothing to do: all is in place")
-    return exit_code(rows, options.splits)
+    unmatched = name_unmatched(options.table) if options.table else 0
+    return exit_code(rows, options.splits) or int(unmatched > 0)
+
+
+def find(options: argparse.Namespace) -> list[Row]:
+    """A row for every file below the source, or for every file that the table leads to."""
+    if options.listed:
+        found = [judge(path, "", options.splits[0], options.label_of, options.mode) for path in options.table.files()]
+    else:
+        folders = [((options.source / split).resolve(), split) for split in options.splits]
+        found = [row for folder, split in folders for row in scan(folder, split, options.label_of, options.mode)]
+    if options.table:
+        judge_by_table(found, options.table)
+    return found
+
+
+def name_unmatched(table: LabelsTable) -> int:
+    """Name the rows of the table that no file was found for; return how many they are."""
+    names = table.unmatched()
+    if names:
+        print(f"organize_dataset: no file for {len(names)} rows of {printable(table.path)}:", file=sys.stderr)
+        print(*(f"  {printable(name)}" for name in names[:LISTED]), sep="\n", file=sys.stderr)
+        more = len(names) - LISTED
+        print(f"  and {more} more\n" if more > 0 else "", end="", file=sys.stderr)
+    return len(names)
 
 
 def exit_code(rows: list[Row], splits: list[str]) -> int:
@@ -231,7 +285,9 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
     act = undo if options.undo else organize
     try:
-        if not options.undo:
+        if options.listed and not options.undo:
+            refuse_own_files(options.table.files(), options.output, options.splits[0])
+        elif not options.undo:
             refuse_folders(options.source, options.output, options.splits)
         elif not options.output.is_dir():
             raise UsageError(f"nothing to undo: no folder {options.output}")

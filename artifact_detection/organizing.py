@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.labels import CLASSES, IMAGE_SUFFIXES
+from artifact_detection.labels_table import LabelsTable
 from artifact_detection.system.files import sha256_file
 from artifact_detection.system.paths import find_files, same_name
 from artifact_detection.system.tables import read_table, write_table
@@ -22,6 +23,7 @@ from artifact_detection.system.transfers import CONFLICT, DONE, GONE, MODES, PEN
 
 NAME = "manifest.csv"
 PLANNED, PLACED, SKIPPED = "planned", "placed", "skipped"
+NO_LABEL = "no label in its name"
 
 
 class ManifestError(Exception):
@@ -94,14 +96,15 @@ def _row(record: dict[str, str], folder: Path) -> Row:
     return Row(**(record | {"source": source, "label": label, "bytes": size}))
 
 
-def scan(folder: Path, split: str, label_of: Callable[[str], int | None], mode: str) -> list[Row]:
+def scan(folder: Path, split: str, label_of: Callable[[Path], int | None], mode: str) -> list[Row]:
     """A row for every file of one split's folder, judged by its name alone."""
-    rows = []
-    for path, problem in find_files(folder):
-        label = label_of(path.name)
-        reason = problem or judge_name(path, label, mode)
-        rows.append(Row(path, "", split, None if reason else label, mode=mode, reason=reason))
-    return rows
+    return [judge(path, problem, split, label_of, mode) for path, problem in find_files(folder)]
+
+
+def judge(path: Path, problem: str, split: str, label_of: Callable[[Path], int | None], mode: str) -> Row:
+    label = label_of(path)
+    reason = problem or judge_name(path, label, mode)
+    return Row(path, "", split, None if reason else label, mode=mode, reason=reason)
 
 
 def judge_name(path: Path, label: int | None, mode: str) -> str:
@@ -111,8 +114,15 @@ def judge_name(path: Path, label: int | None, mode: str) -> str:
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return "not an image by its name"
     if label is None:
-        return "no label in its name"
+        return NO_LABEL
     return "symbolic link, cannot be moved" if mode == "move" and path.is_symlink() else ""
+
+
+def judge_by_table(rows: Iterable[Row], table: LabelsTable) -> None:
+    """Give the rows that the table has no label for its reason; again when their bytes are known."""
+    for row in rows:
+        if row.reason in ("", NO_LABEL) and (reason := table.why_not(row.source, row.sha256)):
+            row.reason, row.label = reason, None
 
 
 def inspect(row: Row, known: str = "") -> None:

@@ -10,7 +10,7 @@ from artifact_detection.system.paths import ROOT
 PACKAGE = "artifact_detection"
 FLOORS = {
     1: ("system", "labels", "intervals"),
-    2: ("images", "figures"),
+    2: ("images", "figures", "labels_table"),
     3: ("detector", "audit", "injection", "organizing"),
     4: ("evaluation", "portraits"),
     5: ("filtering", "training"),

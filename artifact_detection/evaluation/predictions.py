@@ -18,9 +18,8 @@ from artifact_detection.labels import (
     compile_pattern,
     label_text,
 )
+from artifact_detection.labels_table import PATH_COLUMNS
 from artifact_detection.system.tables import read_spreadsheet
-
-PATH_COLUMNS = ("path", "filename", "file", "image", "name")
 
 
 def read_predictions(
