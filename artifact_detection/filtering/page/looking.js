@@ -14,7 +14,7 @@ const QUEUES = {
     then: "Export decisions.csv. Then organize_dataset.py --labels decisions.csv makes a training set of what was decided.",
   },
 };
-const looking = { queue: null, list: [], at: 0, done: [], ahead: [], reportKeys: keys };
+const looking = { queue: null, list: [], at: 0, done: [], ahead: [] };
 const decidedOf = (list) => list.filter((index) => state.decisions[index]).length;
 
 function startLooking(name) {
@@ -28,7 +28,7 @@ function startLooking(name) {
 }
 
 function stopLooking() {
-  keys = looking.reportKeys;
+  keys = KEYS;
   document.body.classList.remove("looking");
   byId("looking").hidden = true;
   offerLooking();
@@ -113,5 +113,7 @@ byId("look-back").onclick = LOOKING_KEYS.ArrowLeft;
 byId("look-on").onclick = LOOKING_KEYS.ArrowRight;
 byId("looking-close").onclick = stopLooking;
 byId("looking-export").onclick = exportDecisions;
-offerLooking();
-if (decidedOf(data.audit) < data.audit.length) startLooking("audit");
+document.addEventListener("DOMContentLoaded", () => {
+  offerLooking();
+  if (decidedOf(data.audit) < data.audit.length) startLooking("audit");
+});

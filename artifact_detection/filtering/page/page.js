@@ -36,33 +36,33 @@ function counts() {
 
 // ---- decisions: kept in the browser until they are exported
 
-// An image is known by its bytes and its path: its place in the list changes when the page is written anew.
-function imageKey(image) {
-  return `${image[SHA]} ${image[PATH]}`;
-}
+function storageKey() { return `filter-report ${data.model}`; }
 
-function storageKey() {
-  return `filter-report ${location.pathname}`;
-}
+// A decision belongs to a path with these bytes: another image at the same place is another image.
+function identity(image) { return `${image[SHA]} ${image[PATH]}`; }
 
-function remembered() {
+function stored() {
   try { return JSON.parse(localStorage.getItem(storageKey()) || "{}"); } catch { return {}; }
 }
 
 function restore() {
-  const decisions = {}, mine = remembered();
+  const decisions = {}, kept = stored();
   data.images.forEach((image, index) => {
-    const choice = mine[imageKey(image)] ?? image[DECIDED];
+    const choice = identity(image) in kept ? kept[identity(image)] : image[DECIDED];
     if (choice) decisions[index] = choice;
   });
   return decisions;
 }
 
+function store(image, choice) {
+  const kept = stored();
+  kept[identity(image)] = choice || "";
+  try { localStorage.setItem(storageKey(), JSON.stringify(kept)); } catch { /* private mode */ }
+}
+
 function setDecision(index, choice) {
   if (choice) state.decisions[index] = choice; else delete state.decisions[index];
-  try {
-    localStorage.setItem(storageKey(), JSON.stringify({ ...remembered(), [imageKey(data.images[index])]: choice }));
-  } catch { /* private mode */ }
+  store(data.images[index], choice);
 }
 
 function decide(choice) {
@@ -287,10 +287,11 @@ function toggleHeat() {
   document.body.classList.toggle("heat-off", !state.heat);
 }
 
-let keys = {
+const KEYS = {
   ArrowRight: () => go(state.at + 1), n: () => go(state.at + 1), ArrowLeft: () => go(state.at - 1), p: () => go(state.at - 1),
   k: () => decide("keep"), r: () => decide("reject"), u: () => decide(""), h: toggleHeat,
 };
+let keys = KEYS;  // those that are in force
 
 document.addEventListener("keydown", (event) => {
   const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
