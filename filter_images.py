@@ -298,11 +298,9 @@ def audit(
     options: argparse.Namespace, drawn: sample.Sample | None, groups: dict[str, list[Judged]], rules: policy.Policy
 ) -> acceptance.Audit | None:
     """What the decisions on the random sample say, which is written down: a later sample has to count it."""
-    if drawn is None:
-        return None
     wanted = {KEEP: options.max_artifacts_left, REJECT: options.max_clean_loss}
     found = acceptance.audit(drawn, groups, rules.decisions, wanted)
-    if found.bounds and not drawn.stated:
+    if found and found.bounds and not drawn.stated:
         sample.write_record(options.out, replace(drawn, stated=True))
     return found
 

@@ -76,10 +76,11 @@ class Bound:
         return text + ("" if self.at_most <= self.wanted * self.images or open_ else f". {self._more()}")
 
     def _more(self) -> str:
+        wanted = f"{100 * self.wanted:.3g}%"
         if self.enough is None:
-            return f"At most {self.wanted:.3g} cannot be shown: too many of those looked at are wrong"
-        found = f"if {self.wrong / self.decided:.1%} of it is wrong too" if self.wrong else "without a wrong one"
-        return f"At most {self.wanted:.3g} takes a sample of about {self.enough} (--audit {self.enough}), {found}"
+            return f"At most {wanted} cannot be shown: too many of those looked at are wrong"
+        found = f"in which {self.wrong / self.decided:.1%} are wrong too" if self.wrong else "without a wrong one"
+        return f"For at most {wanted} it takes a new sample of about {self.enough} (--audit {self.enough}) {found}"
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,23 @@ class Audit:
         if self.number > 1 and self.bounds:
             lines.append(
                 f"this is sample {self.number} that was looked at here: what was said on all of them holds together "
-                f"with at least {self.joint:.0%} confidence"
+                f"with at least {math.floor(100 * self.joint)}% confidence"
             )
         elif len(self.bounds) > 1:
             lines.append(f"both together with {math.floor(100 * self.joint)}% confidence")
         return lines + self.remarks
 
 
-def audit(sample: Sample, groups: dict[str, list[Judged]], decisions: Decisions, wanted: dict[str, float]) -> Audit:
-    """What the decided images of the sample say. groups: the images by the detector's verdict, as they are now."""
+def audit(
+    sample: Sample | None, groups: dict[str, list[Judged]], decisions: Decisions, wanted: dict[str, float]
+) -> Audit | None:
+    """What the decided images of the sample say. groups: the images by the detector's verdict, as they are now.
+
+    wanted: the share of wrong images that is wanted at most, by band. None: there is neither a sample nor a decision.
+    """
+    if sample is None:
+        no_sample = "no bound from the decisions: they are no random sample, --audit N draws one"
+        return Audit([], 1.0, 0, [no_sample]) if decisions else None
     if not sample.drawn:
         return Audit([], 1.0, 0, [f"no statement: {SAMPLE} is not the one that {RECORD} describes; --audit draws anew"])
     changed, bounds, remarks = changed_bands(sample, groups), [], []

@@ -63,8 +63,8 @@ def in_order_of_use(
     size = count // RANDOM_EVERY if chance else 0
     drawn = np.random.default_rng(seed).permutation(total)[:size]
     others = np.setdiff1d(np.arange(total), drawn)
-    low, *logits = special.logit(np.clip([threshold, *probabilities], 1e-7, 1 - 1e-7))
-    doubt = np.abs(np.array(logits) - low)[others]
+    edge, logits = (special.logit(np.clip(one, 1e-7, 1 - 1e-7)) for one in (threshold, probabilities))
+    doubt = np.abs(logits - edge)[others]
     uncertain = others[np.argsort(doubt, kind="stable")][: CANDIDATES * count]
     return interleave(_spread(uncertain, features, count - size), drawn.tolist())
 

@@ -135,7 +135,7 @@ def test_what_is_said(scores):
     found = statement(sample, scores, [(row.key, row.band) for row in sample.of(*AUDITED)])
     assert found.lines()[0] == (
         "of the 1,830 kept images at most 4.8% have artifacts, with 95% confidence: 0 of 60 looked at. "
-        "At most 0.02 takes a sample of about 141 (--audit 141), without a wrong one"
+        "For at most 2% it takes a new sample of about 141 (--audit 141) without a wrong one"
     )
     assert "of the 150 rejected images at most" in found.lines()[1] and "90% confidence" in found.lines()[2]
 
@@ -169,3 +169,9 @@ def test_a_second_sample_says_what_all_of_them_are_worth(scores):
     sample = draw(by_band(judge(scores), RULES), 60, RULES, "m", 1, earlier=1)
     found = statement(sample, scores, [(row.key, row.band) for row in sample.drawn])
     assert "sample 2" in found.lines()[-1] and "80% confidence" in found.lines()[-1]
+
+
+def test_without_a_random_sample_nothing_is_said(scores):
+    assert statement(None, scores, []) is None
+    found = statement(None, scores, [(("00000.png", f"{0:064x}"), KEEP)])
+    assert not found.bounds and "no random sample" in found.lines()[0]
