@@ -1,12 +1,13 @@
 """Bytes -> RGB pixels: the only decoder of the project.
 
-imagecodecs decodes the plain PNG files that datasets are made of, OpenCV their WebP and JPEG files (faster than Pillow,
-same pixels, see benchmarks/README.md); Pillow reads every header, decodes everything else, and says what is wrong with
-a broken file.
+simplejpeg decodes JPEG files and makes every warning of libjpeg-turbo an error; imagecodecs decodes WebP and the PNG
+files that datasets are made of. Both are faster than Pillow, give the same pixels and print nothing (see
+benchmarks/README.md). Pillow reads every header and decodes everything else.
 """
 
 import io
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,17 +15,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from imagecodecs import PngError, png_decode
+from imagecodecs import spng_decode, webp_decode
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+from simplejpeg import decode_jpeg
+
+from artifact_detection.images import integrity
+
+# A remark on a tag would reach the terminal without the file's name; what makes an image unusable is an exception.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000  # more is refused from the header: decoding could take over 500 MB
 MAX_BYTES = 200_000_000
-MAX_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder busy for minutes
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -35,7 +41,10 @@ FORMATS = {
     ".tiff": "TIFF",
 }
 _EXIF_ORIENTATION = 0x0112
-_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+_BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2
+_KINDS = ("unreadable", "empty", "truncated", "wrong extension", "animated", "too large", "not an image")
+_HARMLESS = ("Warning: unknown JFIF", "Unknown Adobe", "Invalid SOS")  # libjpeg's remarks on headers, not on pixels
+_COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 
 
 class ImageError(Exception):
@@ -77,10 +86,10 @@ def decode_file(path: str | Path, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     data = _read_bytes(path)
     try:
         with _open(path, data) as image:
-            _check(path, image, data, max_pixels)
-            decode = _decode_fast if _is_plain(image) else _decode_with_pillow
+            integrity.check_header(image, data, max_pixels)
             format_, mode = image.format, image.mode
-            pixels = decode(image, data)
+            pixels = _DECODERS.get(format_, _decode_with_pillow)(image, data)
+            integrity.check_zeros(image, data, pixels)
             return DecodedImage(_upright(pixels, _orientation(image, data)), data, format_, mode)
     except ImageError:
         raise
@@ -112,6 +121,7 @@ def _open(path: str | Path, data: bytes) -> Image.Image:
     expected = FORMATS.get(Path(path).suffix.lower(), plugin.format)
     if plugin.format != expected:
         raise ImageError(path, f"wrong extension: the name says {expected}, the content is {plugin.format}")
+    integrity.check_structure(plugin.format, data)
     return plugin(io.BytesIO(data))
 
 
@@ -125,60 +135,62 @@ def _plugin(data: bytes):
         b"BM": BmpImageFile,
         b"II*\0": TiffImageFile,
         b"MM\0*": TiffImageFile,
+        b"II+\0": TiffImageFile,  # BigTIFF
+        b"MM\0+": TiffImageFile,
     }
     return next((plugin for start, plugin in signatures.items() if data.startswith(start)), None)
 
 
-def _check(path: str | Path, image: Image.Image, data: bytes, max_pixels: int) -> None:
-    """Refuse from the header, before anything is decoded."""
-    if image.width * image.height > max_pixels:
-        raise ImageError(path, f"too large: {image.width}x{image.height} pixels")
-    if getattr(image, "is_animated", False):
-        raise ImageError(path, f"animated: more than one {'page' if image.format == 'TIFF' else 'frame'}")
-    if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise ImageError(path, f"too large: more than {MAX_SCANS} scans")
-    if image.mode in ("I", "F"):
-        raise ImageError(path, "unreadable: 32-bit samples have no defined range")
-
-
-def _is_plain(image: Image.Image) -> bool:
-    """True for what others read as Pillow does, in less time and memory: PNG, WebP, and JPEG unless CMYK."""
-    return image.format in ("PNG", "WEBP") or (image.format == "JPEG" and image.mode in ("L", "RGB"))
-
-
-def _decode_fast(image: Image.Image, data: bytes) -> np.ndarray:
-    """(H, W, 3) uint8. Raises what Pillow has to say about a file that the fast decoders refuse or do not check."""
-    if not data.endswith(_ENDS.get(image.format, b"")):  # OpenCV would fill what is missing of a JPEG with grey
-        image.load()
-        if image.format == "PNG" and _ENDS["PNG"] not in data:  # all pixels may be there, but libpng would complain
-            raise OSError("truncated: the end of the file is missing")
-    pixels = _decode_png(data) if image.format == "PNG" and image.mode in ("RGB", "RGBA") else _decode_with_opencv(data)
-    if pixels is None:
-        image.load()
-        raise OSError("image data is damaged or incomplete")
-    return pixels
-
-
-def _decode_png(data: bytes) -> np.ndarray | None:
-    """A PNG in colour, or None. Of 16 bits, which Pillow calls RGB too, OpenCV keeps the upper ones."""
+def _decode_jpeg(image: Image.Image, data: bytes) -> np.ndarray:
+    """(H, W, 3) uint8. Raises ValueError at the decoder's first warning about the data."""
+    colours = _COLOURS[image.mode]
     try:
-        pixels = png_decode(data)
-    except PngError:
-        return None
-    if pixels.dtype != np.uint8:
-        return _decode_with_opencv(data)
+        pixels = decode_jpeg(data, colorspace=colours, fastdct=False, fastupsample=False)
+    except ValueError as error:
+        if not str(error).startswith(_HARMLESS):
+            raise
+        pixels = decode_jpeg(data, colorspace=colours, fastdct=False, fastupsample=False, strict=False)
+    if colours == "CMYK":  # stored inverted, as Adobe does
+        return np.array(Image.fromarray(255 - pixels, "CMYK").convert("RGB"))
+    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if colours == "GRAY" else pixels
+
+
+def _decode_png(image: Image.Image, data: bytes) -> np.ndarray:
+    """(H, W, 3) uint8. libspng stops at the last pixel; libpng would go on for as long as the data do."""
+    if data[24] != 8 or image.mode == "LA":  # bits a sample; libspng does not read all others
+        return _decode_with_pillow(image, data)
+    return _rgb(spng_decode(data))
+
+
+def _decode_webp(_: Image.Image, data: bytes) -> np.ndarray:
+    return _rgb(webp_decode(data))
+
+
+def _rgb(pixels: np.ndarray) -> np.ndarray:
+    """(H, W), (H, W, 3) or (H, W, 4) uint8 -> (H, W, 3): grey repeated, alpha dropped."""
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     return pixels if pixels.shape[2] == 3 else cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
-
-
-def _decode_with_opencv(data: bytes) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def _decode_with_pillow(image: Image.Image, _: bytes) -> np.ndarray:
     if image.mode.startswith("I;16"):  # convert("RGB") clips at 255 in some versions of Pillow
         grey = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    elif image.mode == "I" and _is_signed_16(image):  # zero is the middle, as in ImageMagick
+        grey = ((np.asarray(image) + 32768) >> 8).astype(np.uint8)
+    elif image.mode in ("I", "F"):
+        raise integrity.DamagedError("unreadable: 32-bit samples have no defined range")
+    else:
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+
+
+def _is_signed_16(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(_BITS) == (16,) and tags.get(_SAMPLE_FORMAT) == (_SIGNED,)
+
+
+_DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "WEBP": _decode_webp}
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -187,17 +199,13 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     Pillow decodes a PNG to look for it, so that is done only at a sign of one.
     """
     metadata = ("exif" in key.lower() or "xmp" in key.lower() for key in image.info)
-    if image.format == "PNG" and not any(metadata) and b"eXIf" not in _png_chunks(data):
+    if (
+        image.format == "PNG"
+        and not any(metadata)
+        and all(name != b"eXIf" for name, _, _ in integrity.png_chunks(data))
+    ):
         return 1
     return image.getexif().get(_EXIF_ORIENTATION, 1)
-
-
-def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The names of a PNG's chunks; a search through all its bytes would take a twentieth of the decoding."""
-    start = 8
-    while start + 8 <= len(data):
-        yield data[start + 4 : start + 8]
-        start += 12 + int.from_bytes(data[start : start + 4], "big")
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -212,10 +220,13 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
+    """Its kind, and what the decoder says, in one line."""
     text = " ".join(str(error).split())[:120] or type(error).__name__
+    if text.startswith(_KINDS):
+        return text
     if isinstance(error, Image.DecompressionBombError):
         return f"too large: {text}"
-    incomplete = isinstance(error, EOFError) or "truncated" in text.lower()
+    incomplete = isinstance(error, EOFError) or "truncated" in text.lower() or text.startswith("Premature end")
     return f"truncated: {text}" if incomplete else f"unreadable: {text}"
 
 

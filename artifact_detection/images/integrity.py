@@ -1,0 +1,230 @@
+"""Is an image file whole, and will it be decoded in bounded time? What no decoder says by itself.
+
+PNG has a checksum a chunk. JPEG has none: its strict decoder notices data that come out of step, which a lost block
+nearly always does. What is left are blocks of zeros (a hole in a file, a download that stopped in a file of full
+size): WebP, BMP and TIFF decoders take them for pixels.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from imagecodecs import TiffError, deflate_crc32, tiff_decode
+from PIL import Image
+from simplejpeg import decode_jpeg
+
+MAX_SIDE = 65_535  # pixels, as in JPEG; OpenCV's resizing and the decoders' buffers are made for such
+MAX_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder busy for minutes
+MAX_SCANNED_PIXELS = 1_000_000_000
+MAX_PARTS = 1000  # JPEG segments, PNG chunks without pixels: Pillow reads a million of them for ten seconds
+MAX_PIXEL_CHUNKS = 100_000
+MAX_RUN_LENGTH_BYTES = 5_000_000  # of a BMP: Pillow decodes them in Python
+SLACK = 65_536  # bytes that compressed data may take or give more than the pixels themselves
+MIN_ZEROS = 256  # bytes; longer runs stand in compressed pixels only where the picture is flat
+PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
+_COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
+_NOT_ZERO = re.compile(rb"[^\0]")
+_DEFLATE, _JPEG, _PACKBITS = (8, 32946), 7, 32773
+
+
+class DamagedError(Exception):
+    """The message is the reason of an ImageError, its kind included."""
+
+
+def check_structure(format_: str, data: bytes) -> None:
+    """Refuse what would be cut, damaged or endless for a reader of headers. Raises DamagedError."""
+    if format_ == "PNG":
+        _check_png(data)
+    elif format_ == "JPEG":
+        first_scan(data)
+
+
+def check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuse from the header, before anything is decoded. Raises DamagedError."""
+    if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
+        raise DamagedError(f"too large: {image.width}x{image.height} pixels")
+    if getattr(image, "is_animated", False):
+        raise DamagedError(f"animated: more than one {'page' if image.format == 'TIFF' else 'frame'}")
+    scans = data.count(b"\xff\xda") if image.format == "JPEG" else 0
+    if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED_PIXELS:
+        raise DamagedError(f"too large: {scans} scans")
+    if image.format == "BMP" and image.info.get("compression") in (1, 2) and len(data) > MAX_RUN_LENGTH_BYTES:
+        raise DamagedError(f"too large: {len(data) / 1e6:.0f} MB of run lengths")
+    if image.format == "TIFF":
+        _check_tiff(image, data)
+
+
+def check_zeros(image: Image.Image, data: bytes, pixels: np.ndarray) -> None:
+    """Refuse zeros that stand for more than the decoded picture, (H, W, 3) uint8, can explain. Raises DamagedError."""
+    if image.format in ("BMP", "TIFF"):
+        _check_plain_rows(image, data)
+    elif image.format in ("JPEG", "WEBP"):
+        for kind, start, end in [(b"JPEG", *_scans(data))] if image.format == "JPEG" else _webp_chunks(data):
+            zeros = max((stop - first for first, stop in zero_runs(data, start, end, MIN_ZEROS)), default=0)
+            # A flat area repeats every 16 columns, as does a pattern whose blocks are all the same.
+            if zeros and zeros * PIXELS_PER_ZERO[kind] > (pixels[:, 16:] == pixels[:, :-16]).all(axis=2).sum():
+                raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of each chunk of a PNG, length and checksum included; the end may lie behind the file's."""
+    start = 8
+    while start + 8 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        yield data[start + 4 : start + 8], start, end
+        start = end
+
+
+def _check_png(data: bytes) -> None:
+    """Every chunk is there and matches its checksum; there are not too many, nor far more data than pixels."""
+    view, others, pixels, room = memoryview(data), 0, 0, _png_bytes(data)
+    for name, start, end in png_chunks(data):
+        if end > len(data):
+            break
+        # libdeflate's CRC-32 is fifty times as fast as zlib's, so that all of it costs a hundredth of the decoding.
+        if deflate_crc32(view[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise DamagedError(f"unreadable: the checksum of its chunk {name!r} is wrong")
+        if name == b"IEND":
+            return
+        if name == b"IDAT":
+            pixels, room = pixels + 1, room - (end - start)
+        else:
+            others += 1
+        if others > MAX_PARTS or pixels > MAX_PIXEL_CHUNKS:
+            raise DamagedError("too large: it is cut into too many chunks")
+        if room < 0:
+            raise DamagedError("unreadable: its data go on after the last pixel")
+    raise DamagedError("truncated: the end of the file is missing")
+
+
+def _png_bytes(data: bytes) -> int:
+    """The bytes that the pixels of a PNG may take: twice what they would uncompressed."""
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    return 2 * height * (width * 8 + 1) + SLACK  # at most 64 bits a pixel
+
+
+def first_scan(data: bytes) -> int:
+    """Where the first scan of a JPEG begins; its end if there is none. Raises DamagedError for a chain that breaks."""
+    start = 2
+    for _ in range(MAX_PARTS):
+        if start + 4 > len(data):
+            return len(data)
+        marker = data[start + 1]
+        if data[start] != 0xFF:
+            raise DamagedError("unreadable: what is between its segments is damaged")
+        if marker == 0xDA:
+            return start
+        if marker == 0xFF:  # a fill byte
+            start += 1
+        elif marker == 1 or 0xD0 <= marker <= 0xD9:  # markers without a length
+            start += 2
+        else:
+            start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    raise DamagedError("too large: it is cut into too many segments")
+
+
+def _scans(data: bytes) -> tuple[int, int]:
+    """Where the scans of a JPEG begin and end: what may follow is not the picture's."""
+    start = first_scan(data)
+    end = data.find(b"\xff\xd9", start)
+    return start, end if end >= 0 else len(data)
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the chunks of a WebP that hold its pixels."""
+    start = 12
+    while start + 8 <= len(data):
+        name, end = data[start : start + 4], start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+        if name in PIXELS_PER_ZERO:
+            yield name, start + 8, end
+        start = end + end % 2
+
+
+def zero_runs(data: bytes, start: int, end: int, least: int) -> Iterator[tuple[int, int]]:
+    """Where each run of at least `least` zero bytes begins and ends, between two places of the file."""
+    zeros = bytes(least)
+    while (start := data.find(zeros, start, end)) >= 0:
+        other = _NOT_ZERO.search(data, start, end)
+        stop = other.start() if other else end
+        yield start, stop
+        start = stop
+
+
+def _check_tiff(image: Image.Image, data: bytes) -> None:
+    """Decode a compressed TIFF as strictly as can be: Pillow's libtiff prints errors, and looks at no checksum."""
+    compression = image.tag_v2.get(_COMPRESSION, 1)
+    if compression == 1:
+        return
+    try:
+        tiff_decode(data)
+    except TiffError as error:
+        raise DamagedError(f"unreadable: {error}") from error
+    except (ValueError, NotImplementedError):  # a layout that only Pillow knows
+        pass
+    room = 2 * image.width * image.height * 8 + SLACK
+    for part in _tiff_parts(image, data):
+        if compression in _DEFLATE:
+            room -= _check_deflate(part, room)
+        elif compression == _JPEG:
+            tables = bytes(image.tag_v2.get(_JPEG_TABLES, b"\xff\xd8\xff\xd9"))
+            _check_jpeg_part(tables[:-2] + part[2:])
+        elif compression == _PACKBITS and bytes(MIN_ZEROS) in part:  # it would have written them in a few bytes
+            raise DamagedError("unreadable: bytes of its pixels are zeros")
+
+
+def _tiff_parts(image: Image.Image, data: bytes) -> Iterator[bytes]:
+    """The strips or tiles of a TIFF."""
+    tags = image.tag_v2
+    starts, sizes = (_STRIPS, _STRIP_SIZES) if _STRIPS in tags else (_TILES, _TILE_SIZES)
+    for start, size in zip(tags.get(starts, ()), tags.get(sizes, ()), strict=False):
+        yield data[start : start + size]
+
+
+def _check_deflate(part: bytes, room: int) -> int:
+    """How many bytes it holds; the stream must end, with the right checksum, before there are more than `room`."""
+    stream = zlib.decompressobj()
+    try:
+        size = len(stream.decompress(part, max(1, room)))
+    except zlib.error as error:
+        raise DamagedError(f"unreadable: {error}") from error
+    if not stream.eof:
+        raise DamagedError("unreadable: a strip has no end")
+    return size
+
+
+def _check_jpeg_part(part: bytes) -> None:
+    for colours in ("RGB", "CMYK"):
+        try:
+            decode_jpeg(part, colorspace=colours)
+            return
+        except ValueError as error:
+            if "color conversion" not in str(error):
+                raise DamagedError(f"unreadable: {error}") from error
+
+
+def _check_plain_rows(image: Image.Image, data: bytes) -> None:
+    """Refuse rows of zeros that begin in the middle of a row, right below one without any.
+
+    Black areas of pictures have other shapes; a black bar begins where a row does.
+    """
+    for start, stride in _plain_rows(image, data):
+        for first, stop in zero_runs(data, start + stride, len(data), stride):
+            column = (first - start) % stride
+            above = np.frombuffer(data, np.uint8, stride, first - stride)
+            end_of_row = above[: stride - column]  # dark corners above a black bar are in both rows
+            lit = np.count_nonzero(above) > 0.95 * stride and np.count_nonzero(end_of_row) > 0.5 * len(end_of_row)
+            if 8 <= column <= stride - 8 and lit:
+                raise DamagedError(f"unreadable: {stop - first} bytes of its pixels are zeros")
+
+
+def _plain_rows(image: Image.Image, data: bytes) -> Iterator[tuple[int, int]]:
+    """Where uncompressed rows begin, and how many bytes each has; nothing for others."""
+    if image.format == "BMP":
+        if image.info.get("compression") not in (1, 2):
+            bits = int.from_bytes(data[28:30], "little")
+            yield int.from_bytes(data[10:14], "little"), (image.width * bits + 31) // 32 * 4
+    elif image.tag_v2.get(_COMPRESSION, 1) == 1 and _STRIPS in image.tag_v2:
+        samples = image.tag_v2.get(258, (1,))
+        planar = image.tag_v2.get(284, 1) == 2
+        yield min(image.tag_v2[_STRIPS]), (image.width * (samples[0] if planar else sum(samples)) + 7) // 8
