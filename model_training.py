@@ -30,6 +30,7 @@ from artifact_detection.detector import models
 from artifact_detection.detector.device import device_name, peak_memory_mb, pick_device, pick_precision
 from artifact_detection.detector.scoring import predict
 from artifact_detection.evaluation import metrics, thresholds
+from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import Prevalence
 from artifact_detection.system.interruption import stop_on_signal
@@ -110,6 +111,10 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
 def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet:
     """The images of one split, decoded once; those that cannot be used are named on stderr."""
     images = data.load_images(Path(config.dataset), split, preprocessing, cache)
+    if images.others:
+        print(
+            f"{split}: {len(images.others)} other files are left alone: {named(list(images.others))}", file=sys.stderr
+        )
     for path, reason in images.errors.items():
         print(f"cannot use {split} image {path}: {reason}", file=sys.stderr)
     if cache:

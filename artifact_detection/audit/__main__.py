@@ -32,6 +32,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop it on a terminal without UTF-8
     keep_freed_memory(large=False)
     try:
         audit = audit_dataset(options.folder, options.pattern, options.artifact_label, cache=not options.no_cache)
@@ -45,12 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
             write_atomic(options.html, render(audit, checks))
     except (OSError, ValueError) as error:
         return _fail(str(error))
-    return int(worst(checks) == STOP or len(audit.usable) < len(audit.table))
+    return int(worst(checks) == STOP or len(audit.usable) < len(audit.table) or bool(audit.listing.missed))
 
 
 def _print(audit: Audit, checks: list[Check]) -> None:
     for row in audit.table[audit.table["error"] != ""].to_dict("records"):
         print(f"{row['name']}: {row['error']}", file=sys.stderr)
+    for name, why in audit.listing.missed.items():
+        print(f"{name}: {why}", file=sys.stderr)
     width = max(len(check.name) for check in checks)
     for check in checks:
         print(f"{check.verdict:5}{check.name:{width + 2}}{check.finding}")

@@ -15,6 +15,7 @@ from artifact_detection.audit.shortcuts import (
     global_features,
     metadata_features,
 )
+from artifact_detection.images.listing import Listing, named
 from artifact_detection.images.measure import MEASURES
 from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, Prevalence
@@ -53,13 +54,21 @@ def _integrity(audit: Audit) -> tuple[str, str]:
     bad = audit.table[audit.table["error"] != ""]
     if len(audit.usable) == 0:
         return STOP, f"None of {len(audit.table)} image files can be read."
-    others = f" {len(audit.others)} other files are left alone." if audit.others else ""
+    others = _left_out(audit.listing)
     if bad.empty:
-        return OK, f"All {len(audit.table)} image files decode completely.{others}"
+        verdict = LOOK if audit.listing.missed else OK
+        return verdict, f"All {len(audit.table)} image files decode completely.{others}"
     kinds = bad["error"].str.partition(":")[0].value_counts()
     reasons = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     verdict = STOP if len(bad) > BAD_SHARE * len(audit.table) else LOOK
     return verdict, f"{len(bad)} of {len(audit.table)} image files cannot be used: {reasons}.{others}"
+
+
+def _left_out(listing: Listing) -> str:
+    """Sentences that name what is no part of the audit."""
+    missed = [f"{name} ({why})" for name, why in listing.missed.items()]
+    others = f" {len(listing.others)} other files are left alone: {named(listing.others)}." if listing.others else ""
+    return (f" {len(missed)} things are left out: {named(missed)}." if missed else "") + others
 
 
 def _labels(audit: Audit) -> tuple[str, str]:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from artifact_detection.images.duplicates import duplicate_links, group_ids
+from artifact_detection.images.listing import Listing, list_image_files
 from artifact_detection.images.measure import measure_files
-from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, IMAGE_SUFFIXES, compile_pattern, parse_label
-from artifact_detection.system.paths import find_files
+from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, compile_pattern, parse_label
+from artifact_detection.system.paths import printable
 
 SPLITS = ("train", "validation", "val", "test")
 UNLABELLED = -1
@@ -20,17 +21,16 @@ UNLABELLED = -1
 class Audit:
     """Everything that is known of a dataset; the checks and figures are made from this.
 
-    table: a row per image file: name (relative to the folder), split ("" if the folders say none), label (0, 1, or -1
-    if unknown), group (rows that show one picture share it), then the columns of `measure_files`.
-    links: the columns of `duplicate_links`; first and second are rows of the table. others: files that are no images
-    by their name, or cannot be looked at.
+    table: a row per image file: name (relative to the folder, printable), split ("" if the folders say none), label
+    (0, 1, or -1 if unknown), group (rows that show one picture share it), then the columns of `measure_files`.
+    links: the columns of `duplicate_links`; first and second are rows of the table. listing: what is left out, and why.
     """
 
     folder: Path
     table: pd.DataFrame
     links: pd.DataFrame
     thumbnails: np.ndarray
-    others: list[str]
+    listing: Listing
 
     @property
     def usable(self) -> pd.DataFrame:
@@ -53,11 +53,12 @@ def audit_dataset(
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
-    files, others = _list(folder, compile_pattern(pattern), artifact_label)
-    measured = measure_files([folder / name for name in files["name"]], cache_path(folder) if cache else None)
+    compiled, listing = compile_pattern(pattern), list_image_files(folder)
+    files = _table([path.relative_to(folder) for path in listing.files], compiled, artifact_label)
+    measured = measure_files(listing.files, cache_path(folder) if cache else None)
     links = duplicate_links(measured)
     files["group"] = group_ids(len(files), links)
-    return Audit(folder, pd.concat([files, measured.table], axis=1), links, measured.thumbnails, others)
+    return Audit(folder, pd.concat([files, measured.table], axis=1), links, measured.thumbnails, listing)
 
 
 def cache_path(folder: Path) -> Path:
@@ -66,16 +67,12 @@ def cache_path(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.audit.npz"
 
 
-def _list(folder: Path, pattern: re.Pattern[str], artifact_label: str) -> tuple[pd.DataFrame, list[str]]:
-    rows, others = [], []
-    for path, problem in find_files(folder):
-        name = path.relative_to(folder)
-        if problem or path.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
-            others.append(name.as_posix())
-            continue
+def _table(names: list[Path], pattern: re.Pattern[str], artifact_label: str) -> pd.DataFrame:
+    rows = []
+    for name in names:
         split = name.parts[0] if len(name.parts) > 1 and name.parts[0] in SPLITS else ""
-        rows.append((name.as_posix(), split, _label(name, pattern, artifact_label)))
-    return pd.DataFrame(rows, columns=["name", "split", "label"]).astype({"label": np.int64}), others
+        rows.append((printable(name.as_posix()), split, _label(name, pattern, artifact_label)))
+    return pd.DataFrame(rows, columns=["name", "split", "label"]).astype({"label": np.int64})
 
 
 def _label(name: Path, pattern: re.Pattern[str], artifact_label: str) -> int:

@@ -11,6 +11,7 @@ from artifact_detection.audit import plots as plots
 from artifact_detection.audit.checks import Check, contradicting_links, leaked_links, outliers
 from artifact_detection.audit.dataset import Audit
 from artifact_detection.images.measure import MEASURES
+from artifact_detection.system.paths import printable
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -22,7 +23,7 @@ h2 { margin-top: 2.2rem; font-size: 1.15rem }
 
 def render(audit: Audit, checks: list[Check]) -> str:
     """The page as text."""
-    title = f"Audit of {html.escape(audit.folder.resolve().name)}"
+    title = f"Audit of {html.escape(printable(audit.folder.resolve().name))}"
     rows = "".join(_row(check) for check in checks)
     sections = "".join(_section(heading, plot) for heading, plot in _figures(audit).items())
     return (
@@ -76,10 +77,13 @@ def _section(heading: str, plot: Callable[[], Figure]) -> str:
 
 def _bad_files(audit: Audit) -> str:
     bad = audit.table[audit.table["error"] != ""]
-    if bad.empty:
-        return ""
-    items = (
-        f"<li><code>{html.escape(name)}</code>: {html.escape(why)}"
-        for name, why in zip(bad["name"], bad["error"], strict=True)
+    return _names("Files that cannot be used", dict(zip(bad["name"], bad["error"], strict=True))) + _names(
+        "What is left out", audit.listing.left_out
     )
-    return f"<h2>Files that cannot be used</h2><ul>{''.join(items)}</ul>"
+
+
+def _names(heading: str, reasons: dict[str, str]) -> str:
+    if not reasons:
+        return ""
+    items = (f"<li><code>{html.escape(name)}</code>: {html.escape(why)}" for name, why in reasons.items())
+    return f"<h2>{heading}</h2><ul>{''.join(items)}</ul>"

@@ -17,7 +17,7 @@ from artifact_detection.detector.scoring import Scorer, load_predictor
 from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
-from artifact_detection.system.paths import ROOT
+from artifact_detection.system.paths import ROOT, path_of
 
 OUTCOMES = {
     "true positives": (ARTIFACT, ARTIFACT),
@@ -75,7 +75,7 @@ class Evaluation:
         """The image file of every row, by its path or, if that is not there, by its name; None if one is missing."""
         if self.dataset is None or not self.dataset.is_dir():
             return None
-        files = [self.dataset / path for path in self.table["path"]]
+        files = [self.dataset / path_of(path) for path in self.table["path"]]
         if all(path.is_file() for path in files):
             return files
         below = defaultdict(list)

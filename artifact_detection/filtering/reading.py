@@ -14,7 +14,7 @@ import torch
 from artifact_detection.filtering.inputs import Item, read_bytes
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record
 from artifact_detection.images import measure
-from artifact_detection.images.decoding import DecodedImage, ImageError, decoded
+from artifact_detection.images.decoding import MAX_BYTES, DecodedImage, ImageError, decoded
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.files import sha256_file
 
@@ -74,6 +74,8 @@ def _refuse_changed(item: Item) -> None:
 def hash_if_readable(item: Item) -> str:
     """The SHA-256 of a file that is no usable image; empty if its bytes cannot be read either."""
     try:
+        if item.bytes > MAX_BYTES:  # a sparse file of a terabyte would be read for an hour, and was not decoded
+            return ""
         if item.in_shard:
             return hashlib.sha256(read_bytes(item)).hexdigest()
         return sha256_file(item.file) if os.path.isfile(item.file) else ""

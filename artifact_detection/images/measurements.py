@@ -15,7 +15,7 @@ import pandas as pd
 from artifact_detection.system.files import write_atomic
 
 THUMBNAIL = 64  # side of the grey thumbnails, pixels
-VERSION = 2  # raise it when a measure or a column changes: older files are then measured again
+VERSION = 3  # raise it when a measure, a column or what the decoder accepts changes: all is then measured again
 
 
 class Stamp(NamedTuple):

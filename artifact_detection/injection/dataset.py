@@ -26,11 +26,11 @@ from tqdm import tqdm
 
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.duplicates import duplicate_groups
+from artifact_detection.images.listing import list_image_files
 from artifact_detection.images.measure import measure_files
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
-from artifact_detection.labels import ARTIFACT, CLEAN, IMAGE_SUFFIXES
+from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
-from artifact_detection.system.paths import find_files
 
 SPLITS = ("train", "test")
 COLUMNS = ["file", "base", "group", "kind", "severity", "x0", "y0", "x1", "y1"]
@@ -81,13 +81,8 @@ def find_images(folder: Path) -> tuple[list[Path], dict[str, str]]:
     """The files below a folder that are called like images, and path -> reason for everything else."""
     if not folder.is_dir():
         raise InjectionError(f"no folder {folder}")
-    paths, problems = [], {}
-    for path, problem in find_files(folder):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not problem:
-            paths.append(path)
-        else:
-            problems[str(path)] = problem or "not an image file"
-    return paths, problems
+    listing = list_image_files(folder)
+    return listing.files, {str(folder / name): why for name, why in listing.left_out.items()}
 
 
 def list_bases(folder: Path) -> tuple[list[Path], np.ndarray, dict[str, str]]:

@@ -1,6 +1,7 @@
 """A user's folders and names: a walk that no link can trap; names for tables, terminals and file systems."""
 
 import os
+import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
@@ -58,6 +59,11 @@ def printable(text: str | Path) -> str:
 def printable_path(path: str) -> str:
     """A path as CSV files and the report write it: bytes that are no UTF-8 become \\udcxx escapes."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def path_of(printed: str) -> str:
+    """What `printable_path` was given."""
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda match: chr(0xDC00 + int(match[1], 16)), printed)
 
 
 def same_name(name: str) -> str:

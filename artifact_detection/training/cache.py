@@ -18,7 +18,7 @@ from tqdm import tqdm
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
 
-FORMAT = 2
+FORMAT = 3  # raise it when the decoder accepts other files
 
 
 class StreamedImages:
@@ -64,7 +64,7 @@ def _key(paths: list[Path], preprocessing: Preprocessing) -> str:
     digest = hashlib.sha256(f"{FORMAT} {preprocessing.size} {preprocessing.crop}".encode())
     for path in paths:
         stat = path.stat()
-        digest.update(f"\0{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
+        digest.update(os.fsencode(f"\0{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"))
     return digest.hexdigest()[:32]
 
 

@@ -14,10 +14,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from artifact_detection.detector.models import CERTIFIES, CHOOSES, REPEATS
 from artifact_detection.images.duplicates import group_ids, near_duplicate_pairs
+from artifact_detection.images.listing import Listing, list_image_files
 from artifact_detection.images.measurements import THUMBNAIL
 from artifact_detection.images.transforms import Preprocessing, resize
 from artifact_detection.injection import inject_random
-from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, IMAGE_SUFFIXES
+from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
+from artifact_detection.system.paths import path_of, printable, printable_path
 from artifact_detection.training.cache import StreamedImages, cached_images
 
 FEWEST_CERTIFYING = 20  # groups of each class: with fewer even a faultless model could be promised next to nothing
@@ -27,34 +29,42 @@ class DatasetError(Exception):
     """A dataset that cannot be trained on; the message says what to do."""
 
 
-def list_images(dataset: Path, split: str) -> pd.DataFrame:
-    """The images of dataset/<split>/{no_artifacts,artifacts}/, sorted: columns path (relative to dataset), label.
+def list_images(dataset: Path, split: str) -> tuple[pd.DataFrame, Listing]:
+    """The images of dataset/<split>/{no_artifacts,artifacts}/, sorted: columns path (see ImageSet), label.
 
-    Raises DatasetError if the split is not there or holds no image.
+    The listing says what is left out: images in no class folder, too. Raises DatasetError if there is no image.
     """
-    rows = [
-        {"path": path.relative_to(dataset).as_posix(), "label": label}
-        for label, name in enumerate(CLASSES)
-        for path in sorted((dataset / split / name).rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    ]
+    listing, rows = list_image_files(dataset / split), []
+    for path in listing.files:
+        name = path.relative_to(dataset / split)
+        if name.parts[0] in CLASSES:
+            printed = printable_path(path.relative_to(dataset).as_posix())
+            rows.append({"path": printed, "label": CLASSES.index(name.parts[0])})
+        else:
+            listing.left_out[printable(name.as_posix())] = f"not in {' or '.join(f'{name}/' for name in CLASSES)}"
     if not rows:
         raise DatasetError(f"no images in {dataset / split}/{{{','.join(CLASSES)}}}: run organize_dataset.py first")
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).sort_values(["label", "path"], ignore_index=True), listing
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """Decoded images with what is known of them; `errors` names the files that could not be used.
 
-    table: columns path (relative to root), label, row, one line an image. pixels: (N, H, W, 3) uint8, indexed by
-    `row`: what the network sees, or larger whole images that are still to be fitted (`Preprocessing.fit`).
+    table: columns path (relative to root, as `printable_path` writes it), label, row, one line an image.
+    pixels: (N, H, W, 3) uint8, indexed by `row`: what the network sees, or larger whole images that are still to be
+    fitted (`Preprocessing.fit`).
     """
 
     root: Path
     table: pd.DataFrame
     pixels: np.ndarray | StreamedImages
     errors: dict[str, str]
+    others: tuple[str, ...] = ()  # names of files that are no images and were left alone
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.root / path_of(path) for path in self.table["path"]]
 
     @property
     def labels(self) -> np.ndarray:
@@ -67,23 +77,25 @@ class ImageSet:
         return self.pixels[self.table["row"].iat[index]]
 
     def take(self, rows: np.ndarray) -> "ImageSet":
-        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), errors={})
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True), errors={}, others=())
 
     def fingerprint(self) -> str:
         """A hash of names, labels and sizes, to tell whether two runs saw the same data."""
-        lines = (f"{row.path} {row.label} {(self.root / row.path).stat().st_size}" for row in self.table.itertuples())
+        rows = zip(self.table["path"], self.labels, self.files, strict=True)
+        lines = (f"{name} {label} {file.stat().st_size}" for name, label, file in rows)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def load_images(dataset: Path, split: str, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
     """List, decode and fit the images of one split; unreadable ones are left out and named in `errors`."""
-    table = list_images(dataset, split)
-    cached = cached_images([dataset / path for path in table["path"]], preprocessing, cache)
-    errors = {table["path"][row]: reason for row, reason in cached.errors.items()}
+    table, listing = list_images(dataset, split)
+    cached = cached_images([dataset / path_of(path) for path in table["path"]], preprocessing, cache)
+    errors = {f"{split}/{name}": why for name, why in listing.missed.items()}
+    errors |= {table["path"][row]: reason for row, reason in cached.errors.items()}
     usable = table.assign(row=np.arange(len(table))).drop(index=list(cached.errors)).reset_index(drop=True)
     if usable.empty:
         raise DatasetError(f"none of the {len(table)} images in {dataset / split} can be read")
-    return ImageSet(dataset, usable, cached.images, errors)
+    return ImageSet(dataset, usable, cached.images, errors, tuple(listing.others))
 
 
 def enlarged(images: ImageSet, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
@@ -92,9 +104,10 @@ def enlarged(images: ImageSet, preprocessing: Preprocessing, cache: Path | None)
     Twice as large: the whole image or, for a network that sees the face alone, its crop. Four times as large and whole
     for one that sees both, so that the face still has the pixels that evaluation would give it.
     """
-    paths = [images.root / path for path in images.table["path"]]
     times, crop = (4, "full") if preprocessing.crop == "both" else (2, preprocessing.crop)
-    pixels = cached_images(paths, replace(preprocessing, size=times * preprocessing.size, crop=crop), cache).images
+    pixels = cached_images(
+        images.files, replace(preprocessing, size=times * preprocessing.size, crop=crop), cache
+    ).images
     return replace(images, table=images.table.assign(row=np.arange(len(images))), pixels=pixels)
 
 

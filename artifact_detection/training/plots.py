@@ -9,6 +9,7 @@ from artifact_detection.figures import BLUE, GREEN, GREY, RED, label_axes, panel
 from artifact_detection.images.decoding import read_image
 from artifact_detection.images.transforms import resize
 from artifact_detection.labels import CLASSES
+from artifact_detection.system.paths import path_of
 
 VALIDATION_CURVES = (
     ("val_roc_auc", "ROC-AUC", BLUE), ("val_recall", "recall", GREEN),
@@ -53,6 +54,6 @@ SIDE = 160  # pixels of an image in the gallery
 def plot_label_errors(ranking: pd.DataFrame, root: Path) -> Figure:
     """The first images of a ranking, with what their label says and how probable that is."""
     shown = ranking.head(SHOWN)
-    images = [resize(read_image(root / path), SIDE) for path in shown["path"]]
+    images = [resize(read_image(root / path_of(path)), SIDE) for path in shown["path"]]
     titles = [f"{Path(row.path).name}\n{CLASSES[row.label]}: {row.label_probability:.2f}" for row in shown.itertuples()]
     return plot_gallery(images, titles)

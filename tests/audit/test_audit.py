@@ -465,3 +465,34 @@ def test_a_dataset_of_broken_files_stops(tmp_path):
     checks = run_checks(audit_dataset(tmp_path, cache=False))
     assert worst(checks) == "stop"
     assert command.main([str(tmp_path), "--no-cache", "--html", str(tmp_path / "r.html")]) == 1
+
+
+def test_what_is_left_out_is_named(tmp_path, capsys):
+    """A linked folder, a format that is not read, a hidden folder, a text: none is skipped in silence."""
+    folder = tmp_path / "set"
+    for name in ("a_0.png", "b_1.png", ".ipynb_checkpoints/a_0-checkpoint.png"):
+        write(folder / name, portrait(len(name)))
+    write(tmp_path / "elsewhere" / "c_0.png", portrait(1))
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "phone_0.heic").write_bytes(b"heic")
+    (folder / "note.txt").write_text("note")
+    assert command.main([str(folder), "--html", str(tmp_path / "r.html"), "--no-cache"]) == 1
+    printed, page = "".join(capsys.readouterr()), (tmp_path / "r.html").read_text()
+    for name in ("linked", "phone_0.heic", "note.txt", ".ipynb_checkpoints/a_0-checkpoint.png"):
+        assert name in printed
+        assert name in page
+
+
+def test_a_name_that_is_no_utf8_is_escaped(tmp_path, capsys):
+    folder = tmp_path / "set"
+    for index in range(6):
+        write(folder / f"image_{index}_{index % 2}.png", portrait(index))
+    os.rename(folder / "image_3_1.png", os.fsencode(folder) + b"/caf\xe9_1.png")
+    for name in (b"note\xff.txt", b"bad\xfe_0.png"):
+        (Path(os.fsdecode(os.fsencode(folder) + b"/" + name))).write_bytes(b"no image")
+    report, table = tmp_path / "r.html", tmp_path / "t.csv"
+    for _ in range(2):  # the second time from the cache
+        assert command.main([str(folder), "--html", str(report), "--csv", str(table)]) == 1
+    assert r"bad\udcfe_0.png: not an image" in capsys.readouterr().err
+    assert r"note\udcff.txt" in report.read_text(encoding="utf-8")
+    assert r"caf\udce9_1.png" in table.read_text(encoding="utf-8")

@@ -122,3 +122,17 @@ def test_what_certifies_shares_no_group_with_what_chooses_and_repeats_none():
 def test_a_small_validation_set_chooses_only():
     labels = np.repeat([ARTIFACT, CLEAN], [39, 100])
     assert (data.validation_parts(labels, np.arange(139), 0) == CHOOSES).all()
+
+
+def test_what_is_not_in_a_class_folder_is_named(tmp_path):
+    train = tmp_path / "train"
+    places = ("artifacts/a.png", "no_artifacts/deep/b.png", "Artifacts/c.png", "unsure/d.png", "e.png")
+    left = ("artifacts/.ipynb_checkpoints/a-checkpoint.png", "artifacts/f.heic", "artifacts/notes.txt")
+    for name in (*places, *left):
+        (train / name).parent.mkdir(parents=True, exist_ok=True)
+        (train / name).touch()
+    (train / "artifacts" / "linked").symlink_to(train / "unsure")
+    table, listing = data.list_images(tmp_path, "train")
+    assert list(table["path"]) == ["train/no_artifacts/deep/b.png", "train/artifacts/a.png"]
+    assert set(listing.missed) == {"Artifacts/c.png", "unsure/d.png", "e.png", "artifacts/f.heic", "artifacts/linked"}
+    assert set(listing.others) == {left[0], left[2]}

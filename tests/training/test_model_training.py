@@ -1,5 +1,6 @@
 """The training script as a user runs it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -204,3 +205,17 @@ def test_help_names_every_setting(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert all(f"--{name.replace('_', '-')}" in text for name in TrainConfig.__dataclass_fields__)
+
+
+def test_a_name_that_is_no_utf8_is_trained_on_and_escaped(folders, dataset, tmp_path, capsys):
+    classes = dataset / "train" / "artifacts", dataset / "test" / "artifacts"
+    for folder in classes:
+        file = next(folder.iterdir())
+        os.rename(file, os.fsencode(folder) + b"/caf\xe9.png")
+    (Path(os.fsdecode(os.fsencode(classes[0]) + b"/bad\xfe.png"))).touch()
+    (classes[0] / "notes.txt").touch()
+    assert main([*folders, "--name", "a"]) == 1
+    printed = capsys.readouterr().err
+    assert r"bad\udcfe.png: empty" in printed and "artifacts/notes.txt" in printed
+    table = pd.read_csv(tmp_path / "runs" / "a" / "test_predictions.csv")
+    assert r"test/artifacts/caf\udce9.png" in set(table["path"])
