@@ -6,6 +6,7 @@ benchmarks/README.md). Pillow reads every header and decodes everything else.
 """
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from artifact_detection.images import integrity
 
 # A remark on a tag would reach the terminal without the file's name; what makes an image unusable is an exception.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+for _library in ("PIL", "imagecodecs"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 MAX_PIXELS = 50_000_000  # more is refused from the header: decoding could take over 500 MB
 MAX_BYTES = 200_000_000
@@ -43,7 +46,8 @@ FORMATS = {
 _EXIF_ORIENTATION = 0x0112
 _BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2
 _KINDS = ("unreadable", "empty", "truncated", "wrong extension", "animated", "too large", "not an image")
-_HARMLESS = ("Warning: unknown JFIF", "Unknown Adobe", "Invalid SOS")  # libjpeg's remarks on headers, not on pixels
+_HARMLESS = ("Warning: unknown JFIF", "Unknown Adobe", "Invalid SOS")
+"""How libjpeg's remarks begin that are on headers, not on pixels."""
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 
 

@@ -5,6 +5,7 @@ nearly always does. What is left are blocks of zeros (a hole in a file, a downlo
 size): WebP, BMP and TIFF decoders take them for pixels.
 """
 
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ SLACK = 65_536  # bytes that compressed data may take or give more than the pixe
 MIN_ZEROS = 256  # bytes; longer runs stand in compressed pixels only where the picture is flat
 PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
+_TILE_SIDES, _BITS, _SAMPLES, _PLANAR = (322, 323), 258, 277, 284
 _NOT_ZERO = re.compile(rb"[^\0]")
-_DEFLATE, _JPEG, _PACKBITS = (8, 32946), 7, 32773
+_DEFLATE, _JPEG, _PACKBITS, _WEBP = (8, 32946), 7, 32773, 50001
 
 
 class DamagedError(Exception):
@@ -156,13 +158,16 @@ def _check_tiff(image: Image.Image, data: bytes) -> None:
     compression = image.tag_v2.get(_COMPRESSION, 1)
     if compression == 1:
         return
+    if compression == _WEBP:
+        raise DamagedError("unreadable: WebP inside a TIFF")
     try:
         tiff_decode(data)
     except TiffError as error:
         raise DamagedError(f"unreadable: {error}") from error
     except (ValueError, NotImplementedError):  # a layout that only Pillow knows
         pass
-    room = 2 * image.width * image.height * 8 + SLACK
+    tile = (min(image.tag_v2.get(tag, 0), MAX_SIDE) for tag in _TILE_SIDES)  # the last ones reach over the edges
+    room = 2 * 8 * math.prod(sum(sides) for sides in zip(image.size, tile, strict=True)) + SLACK
     for part in _tiff_parts(image, data):
         if compression in _DEFLATE:
             room -= _check_deflate(part, room)
@@ -183,9 +188,12 @@ def _tiff_parts(image: Image.Image, data: bytes) -> Iterator[bytes]:
 
 def _check_deflate(part: bytes, room: int) -> int:
     """How many bytes it holds; the stream must end, with the right checksum, before there are more than `room`."""
-    stream = zlib.decompressobj()
+    stream, size = zlib.decompressobj(), 0
     try:
-        size = len(stream.decompress(part, max(1, room)))
+        for start in range(0, len(part), 1 << 16):  # at most 64 MB at a time, whatever it holds
+            size += len(stream.decompress(part[start : start + (1 << 16)]))
+            if size > room:
+                break
     except zlib.error as error:
         raise DamagedError(f"unreadable: {error}") from error
     if not stream.eof:
@@ -222,9 +230,9 @@ def _plain_rows(image: Image.Image, data: bytes) -> Iterator[tuple[int, int]]:
     """Where uncompressed rows begin, and how many bytes each has; nothing for others."""
     if image.format == "BMP":
         if image.info.get("compression") not in (1, 2):
-            bits = int.from_bytes(data[28:30], "little")
+            bits_at = 24 if data[14] == 12 else 28  # the header of OS/2 is shorter
+            bits = int.from_bytes(data[bits_at : bits_at + 2], "little")
             yield int.from_bytes(data[10:14], "little"), (image.width * bits + 31) // 32 * 4
     elif image.tag_v2.get(_COMPRESSION, 1) == 1 and _STRIPS in image.tag_v2:
-        samples = image.tag_v2.get(258, (1,))
-        planar = image.tag_v2.get(284, 1) == 2
-        yield min(image.tag_v2[_STRIPS]), (image.width * (samples[0] if planar else sum(samples)) + 7) // 8
+        samples = 1 if image.tag_v2.get(_PLANAR) == 2 else image.tag_v2.get(_SAMPLES, 1)
+        yield min(image.tag_v2[_STRIPS]), (image.width * image.tag_v2.get(_BITS, (1,))[0] * samples + 7) // 8
