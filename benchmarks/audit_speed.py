@@ -98,7 +98,21 @@ def by_imagecodecs(data: bytes, suffix: str) -> None:
     imagecodecs.png_decode(data) if suffix == ".png" else imagecodecs.jpeg8_decode(data)
 
 
-DECODERS = {"Pillow": by_pillow, "OpenCV": by_opencv, "torchvision": by_torchvision, "imagecodecs": by_imagecodecs}
+def by_simplejpeg(data: bytes, suffix: str) -> None:
+    from simplejpeg import decode_jpeg
+
+    if suffix == ".png":
+        raise ImportError("it reads JPEG only")
+    decode_jpeg(data, fastdct=False, fastupsample=False)
+
+
+DECODERS = {
+    "Pillow": by_pillow,
+    "OpenCV": by_opencv,
+    "torchvision": by_torchvision,
+    "imagecodecs": by_imagecodecs,
+    "simplejpeg": by_simplejpeg,
+}
 TOOLS = {"decode": run_decode, "audit": run_audit, "cleanvision": run_cleanvision, "imagededup": run_imagededup}
 PEERS = ("cleanvision", "imagededup")
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
-from imagecodecs import TiffError, deflate_crc32, tiff_decode
+from imagecodecs import PackbitsError, TiffError, deflate_crc32, packbits_decode, tiff_decode
 from PIL import Image
 from simplejpeg import decode_jpeg
 
@@ -25,7 +25,7 @@ SLACK = 65_536  # bytes that compressed data may take or give more than the pixe
 MIN_ZEROS = 256  # bytes; longer runs stand in compressed pixels only where the picture is flat
 PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
-_TILE_SIDES, _BITS, _SAMPLES, _PLANAR = (322, 323), 258, 277, 284
+_TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR = (322, 323), 258, 277, 278, 284
 _NOT_ZERO = re.compile(rb"[^\0]")
 _DEFLATE, _JPEG, _PACKBITS, _WEBP = (8, 32946), 7, 32773, 50001
 
@@ -174,8 +174,8 @@ def _check_tiff(image: Image.Image, data: bytes) -> None:
         elif compression == _JPEG:
             tables = bytes(image.tag_v2.get(_JPEG_TABLES, b"\xff\xd8\xff\xd9"))
             _check_jpeg_part(tables[:-2] + part[2:])
-        elif compression == _PACKBITS and bytes(MIN_ZEROS) in part:  # it would have written them in a few bytes
-            raise DamagedError("unreadable: bytes of its pixels are zeros")
+        elif compression == _PACKBITS:
+            _check_packbits(part, image)
 
 
 def _tiff_parts(image: Image.Image, data: bytes) -> Iterator[bytes]:
@@ -199,6 +199,19 @@ def _check_deflate(part: bytes, room: int) -> int:
     if not stream.eof:
         raise DamagedError("unreadable: a strip has no end")
     return size
+
+
+def _check_packbits(part: bytes, image: Image.Image) -> None:
+    """It must hold whole rows, and no zeros: packed, they take a few bytes."""
+    tags = image.tag_v2
+    row = _bytes_of_row(image, min(tags.get(_TILE_SIDES[0], image.width), MAX_SIDE))
+    rows = min(tags.get(_TILE_SIDES[1], tags.get(_ROWS, image.height)), MAX_SIDE)
+    try:
+        size = len(packbits_decode(part, out=min(row * rows, 64 * len(part))))  # it makes 128 bytes of 2 at most
+    except PackbitsError as error:
+        raise DamagedError(f"unreadable: {error}") from error
+    if size % row or bytes(MIN_ZEROS) in part:
+        raise DamagedError("unreadable: a strip holds no whole rows")
 
 
 def _check_jpeg_part(part: bytes) -> None:
@@ -234,5 +247,10 @@ def _plain_rows(image: Image.Image, data: bytes) -> Iterator[tuple[int, int]]:
             bits = int.from_bytes(data[bits_at : bits_at + 2], "little")
             yield int.from_bytes(data[10:14], "little"), (image.width * bits + 31) // 32 * 4
     elif image.tag_v2.get(_COMPRESSION, 1) == 1 and _STRIPS in image.tag_v2:
-        samples = 1 if image.tag_v2.get(_PLANAR) == 2 else image.tag_v2.get(_SAMPLES, 1)
-        yield min(image.tag_v2[_STRIPS]), (image.width * image.tag_v2.get(_BITS, (1,))[0] * samples + 7) // 8
+        yield min(image.tag_v2[_STRIPS]), _bytes_of_row(image, image.width)
+
+
+def _bytes_of_row(image: Image.Image, width: int) -> int:
+    """The bytes of a row of a TIFF's strip, or of a tile that is `width` pixels wide."""
+    samples = 1 if image.tag_v2.get(_PLANAR) == 2 else image.tag_v2.get(_SAMPLES, 1)
+    return (width * image.tag_v2.get(_BITS, (1,))[0] * samples + 7) // 8
