@@ -1,6 +1,7 @@
 """EDA.ipynb: what is kept in it, and that it runs on a small and difficult dataset."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -51,7 +52,9 @@ def test_it_runs_on_one_class_with_bad_files_and_duplicates(tmp_path, monkeypatc
     for i in range(5):
         image, _ = draw_portrait(np.random.default_rng(i % 4), size=64)
         cv2.imwrite(str(tmp_path / f"image_{i}_0.png"), image)
-    (tmp_path / "image_9_0.png").write_bytes((tmp_path / "image_0_0.png").read_bytes()[:999])
+    bad = tmp_path / os.fsdecode(b"caf\xe9_0.png")  # no UTF-8
+    bad.write_bytes((tmp_path / "image_0_0.png").read_bytes()[:999])
+    os.rename(tmp_path / "image_1_0.png", os.fsencode(tmp_path) + b"/\xff_0.png")
     for name in ("ARTIFACT_LABEL", "LABEL_PATTERN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATASET_DIR", str(tmp_path))
