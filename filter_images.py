@@ -1,9 +1,11 @@
 """Find the clean part of a generated dataset: keep, review or reject every image, with evidence and a way back.
 
-    python filter_images.py images/ --model runs/demo/best.pt                  # only report: filtered/report.html
-    python filter_images.py images/ --model runs/demo/best.pt --action copy    # and sort copies of the images
-    python filter_images.py images/ --model runs/demo/best.pt --audit 60       # and look at 60 of each band, at random
-    python filter_images.py images/ --model runs/demo/best.pt --decisions decisions.csv --action move
+    python filter_images.py images/                                        # only report: filtered/report.html
+    python filter_images.py images/ --action copy                          # and sort copies of the images
+    python filter_images.py images/ --audit 60                             # and look at 60 of each band, at random
+    python filter_images.py images/ --decisions decisions.csv --action move
+    python filter_images.py images/ --model runs/NAME/best.pt              # a detector of your own
+    python filter_images.py images/ --export coco --export masks           # where the artifacts are, for other tools
     python filter_images.py --undo
 
 INPUT: folders (with everything below), images, .tar shards, lists of paths (.txt, one a line), or - for paths on
@@ -27,12 +29,13 @@ import numpy as np
 
 from artifact_detection.detector.device import pick_device
 from artifact_detection.detector.models import CheckpointError
-from artifact_detection.detector.scoring import BATCH, GPU_BATCH, Scorer, load_predictor
+from artifact_detection.detector.scoring import BATCH, GPU_BATCH, SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.filtering import (
     acceptance,
     actions,
     calibration,
+    export,
     int8,
     looking,
     policy,
@@ -53,6 +56,7 @@ from artifact_detection.system.processes import Crew, join_crew
 
 WORK = ".work"  # below the output folder: what is known so far
 ITEMS = "items.csv"
+MEND = "`git checkout -- pretrained` brings it back, or pass --model"
 WORTH_INT8 = 2_000  # images: fewer are scored before the fast network is ready
 EXPECTED_ERRORS = (
     actions.ActionError, policy.PolicyError, sample.SampleError, CheckpointError, DecisionError, FolderBusyError,
@@ -65,9 +69,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT")
-    parser.add_argument("--model", type=Path, help="best.pt of a run")
+    parser.add_argument("--model", type=Path, help="best.pt of a run (default: the detector in pretrained/)")
     parser.add_argument("--out", type=Path, default=ROOT / "filtered", help="(default: %(default)s)")
     parser.add_argument("--action", choices=actions.ACTIONS, default="report", help="(default: %(default)s)")
+    parser.add_argument(
+        "--export", action="append", choices=tuple(export.WRITERS), default=[],
+        help="write the regions for other tools too: coco.json, labelstudio.json or masks/; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--undo", action="store_true", help="put moved images back, remove copies and links")
     bands = parser.add_argument_group("bands")
     bands.add_argument(
@@ -106,7 +114,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     page = parser.add_argument_group("review page")
     page.add_argument("--gallery", type=int, default=10_000, metavar="N", help="images shown (default: %(default)s)")
-    page.add_argument("--heatmaps", type=int, default=200, metavar="N", help="heat maps drawn (default: %(default)s)")
+    page.add_argument(
+        "--heatmaps",
+        type=int,
+        default=200,
+        metavar="N",
+        help="heat maps drawn where the detector draws none itself (default: %(default)s)",
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     machine.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
@@ -118,8 +132,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if not options.undo and not (options.inputs and options.model):
-        parser.error("INPUT and --model are needed (or --undo)")
+    if not options.undo and not options.inputs:
+        parser.error("INPUT is needed (or --undo)")
     if not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)):
         parser.error("--max-clean-loss and --max-artifacts-left are shares between 0 and 1")
     if options.prevalence and not 0 <= options.prevalence[0] <= options.prevalence[1] <= 1:
@@ -138,7 +152,7 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
     if crew.leads:
         make_folder(work)
     with exclusive_lock(options.out) if crew.leads else nullcontext():
-        scorer = load_predictor(options.model, options.device, options.precision, options.batch)
+        scorer = load_scorer(options)
         rules = choose_policy(options, scorer.checkpoint)
         found = gather(options) if crew.leads else None
         before = sample.read_sample(options.out) if crew.leads else None
@@ -158,6 +172,19 @@ def make_folder(work: Path) -> None:
         tempfile.TemporaryFile(dir=work).close()
     except OSError as error:
         raise actions.ActionError(f"cannot write to {work.parent}: {error.strerror}; pass another --out") from error
+
+
+def load_scorer(options: argparse.Namespace) -> Scorer:
+    """The scorer of the chosen checkpoint, or of the one in pretrained/. Raises CheckpointError, ActionError."""
+    try:
+        scorer = load_predictor(options.model or SHIPPED, options.device, options.precision, options.batch)
+    except CheckpointError as error:
+        if options.model:
+            raise
+        raise CheckpointError(f"the detector that ships with this project cannot be used ({error}): {MEND}") from error
+    if options.export and not scorer.has_regions:
+        raise actions.ActionError("--export needs a detector that sees regions, such as one trained with --inject")
+    return scorer
 
 
 def choose_policy(
@@ -255,7 +282,7 @@ def look(
             todo = stages.borderline(judge_all(items, stores, rules), rules, options.stability)
             stages.rescore(scorer, stages.share(todo, stores, crew), stores, threads)
             crew.wait()
-        if options.gallery and options.heatmaps:
+        if options.gallery and options.heatmaps and not scorer.has_regions:  # a dense head has given its own map
             todo = stages.most_doubtful(judge_all(items, stores, rules), options.heatmaps)
             stages.add_heatmaps(scorer, stages.share(todo, stores, crew), stores, threads)
             crew.wait()
@@ -282,6 +309,9 @@ def finish(
     facts = summary.summarize(judged, found, rules, scorer, problems, audit(options, drawn, groups, rules))
     summary.write(options.out, facts)
     places = [f"scores: {options.out / SCORES}"]
+    moved = actions.places(options.out) if options.export else {}
+    for name in dict.fromkeys(options.export):
+        places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:
         todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint["threshold"])
         places.append(f"review page: {show(options, scorer, rules, judged, facts, todo)}")

@@ -1,15 +1,16 @@
-"""Heat maps: where in the image the network sees an artifact, and a check of whether that is true.
+"""Heat maps: where in the image the network sees an artifact.
 
-Grad-CAM (Selvaraju et al., ICCV 2017) weighs each channel by its mean gradient, HiResCAM (Draelos and Carin, arXiv
-2011.08891) by the gradient at each place, LayerCAM (Jiang et al., IEEE TIP 2021) by its positive part, which is made
-for maps before the last. The last map of a classifier has 7x7 cells at 224 px, and 2x2 at 64: too coarse to point at
-an artifact, so the deepest map of at least 12x12 is used. The check is the pointing game (Zhang et al., IJCV 2018) on
-injected artifacts. Given the same layer the maps are those of pytorch-grad-cam 1.5.7 (LayerCAM's up to its min-max
-scaling), without its backward pass through the layers before.
+A network with a dense head says so itself. For any other, Grad-CAM (Selvaraju et al., ICCV 2017) weighs each channel
+by its mean gradient, HiResCAM (Draelos and Carin, arXiv 2011.08891) by the gradient at each place, LayerCAM (Jiang et
+al., IEEE TIP 2021) by its positive part, which is made for maps before the last. The last map of a classifier has 7x7
+cells at 224 px, and 2x2 at 64: too coarse to point at an artifact, so the deepest map of at least 12x12 is used. Given
+the same layer the maps are those of pytorch-grad-cam 1.5.7 (LayerCAM's up to its min-max scaling), without its backward
+pass through the layers before.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,12 +29,16 @@ CELLS = 12  # rows and columns that a map needs: a coarser one cannot point at a
 BATCH = 16
 
 
-def heatmaps(model: Detector, images: torch.Tensor, method: str = "layercam") -> tuple[np.ndarray, np.ndarray]:
+def heatmaps(model: Detector, images: torch.Tensor, method: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Heat maps (B, H, W) float32 in [0, 1] and logits (B,) of images (B, 3, H, W) uint8.
 
-    1 is the place that speaks most for an artifact in that image; a map of zeros means that no place does. Leaves the
-    model in evaluation mode. Raises ValueError for a method that is not one of METHODS.
+    method: None for a dense head's own map, P(artifact) at each place, and LayerCAM without a dense head; or one of
+    METHODS: 1 is then the place that speaks most for an artifact in that image; a map of zeros means that no place
+    does. Leaves the model in evaluation mode. Raises ValueError for an unknown method.
     """
+    if method is None and getattr(model, "has_regions", False):
+        return _own_maps(model.eval(), images)
+    method = method or "layercam"
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
     activations, logits = _forward(model.eval(), images)
@@ -42,6 +47,13 @@ def heatmaps(model: Detector, images: torch.Tensor, method: str = "layercam") ->
     maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")[:, 0]  # (B, H, W)
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     return maps.cpu().numpy(), logits.detach().cpu().numpy()
+
+
+@torch.no_grad()
+def _own_maps(model: Detector, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    logits, maps = model.evidence(images)
+    maps = F.interpolate(maps[:, :1].float().sigmoid(), images.shape[-2:], mode="bilinear")[:, 0]  # (B, H, W)
+    return maps.cpu().numpy(), logits.float().cpu().numpy()
 
 
 def _forward(model: Detector, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,14 +89,18 @@ def _hooked(layers: Sequence[nn.Module], hook: Callable) -> Iterator[None]:
             handle.remove()
 
 
-def explain(model: Detector, images: Sequence[np.ndarray], method: str = "layercam") -> np.ndarray:
-    """Heat maps (N, S, S) float32 in [0, 1] of whole images (H, W, 3) uint8 of any size, S the preprocessing's size."""
+def explain(model: Detector, images: Sequence[np.ndarray], method: str | None = None) -> np.ndarray:
+    """Heat maps (N, S, S) float32 in [0, 1] of whole images (H, W, 3) uint8 of any size, S the preprocessing's size.
+
+    method: see `heatmaps`.
+    """
     device, maps = next(model.parameters()).device, []
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
-        batch = torch.stack([evaluation_transform(image, model.preprocessing) for image in part])
+        views = [model.preprocessing.view(image) for image in part]
+        fit = partial(evaluation_transform, preprocessing=model.preprocessing)
+        batch = torch.stack([fit(image, view=view) for image, view in zip(part, views, strict=True)])
         found = heatmaps(model, batch.to(device), method)[0]
-        places = map(model.preprocessing.place, part)
-        maps += [model.preprocessing.on_image(heatmap, place) for heatmap, place in zip(found, places, strict=True)]
+        maps += [model.preprocessing.on_image(one, view) for one, view in zip(found, views, strict=True)]
     size = model.preprocessing.size
     return np.stack(maps) if maps else np.empty((0, size, size), np.float32)

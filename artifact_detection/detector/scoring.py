@@ -22,7 +22,9 @@ from tqdm import tqdm
 from artifact_detection.detector.device import autocast, pick_device, pick_precision
 from artifact_detection.detector.models import DIGITS, Detector, load_checkpoint
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
+from artifact_detection.system.paths import ROOT
 
+SHIPPED = ROOT / "pretrained" / "detector.pt"  # works on any images of faces, see the model card beside it
 BATCH, GPU_BATCH = 16, 64
 
 
@@ -30,12 +32,15 @@ class Engine(Protocol):
     """Something that runs the network: (B, 3, S, S) uint8 -> (B,) float32 logits.
 
     name: says how. parallel: how many calls at a time, each from a thread of its own, keep the machine busy.
+    evidence: the same logits and the maps of a dense head, (B, 1 + families, h, w) float32 logits.
     """
 
     name: str
     parallel: int
 
     def __call__(self, images: torch.Tensor) -> np.ndarray: ...
+
+    def evidence(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class TorchEngine:
@@ -50,13 +55,20 @@ class TorchEngine:
         self.device = next(model.parameters()).device  # with its number: "cuda" alone is another one in each thread
         self.name = f"torch-{device.type}-{str(dtype).removeprefix('torch.')}"
 
-    @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return self._run(images, with_maps=False)[0]
+
+    def evidence(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return self._run(images, with_maps=True)
+
+    @torch.inference_mode()
+    def _run(self, images: torch.Tensor, with_maps: bool) -> tuple[np.ndarray, ...]:
         if self.device.type == "cuda":
             images = images.pin_memory()
         with autocast(self.device, self.dtype):
-            logits = self.model(images.to(self.device, non_blocking=True))
-        return logits.float().cpu().numpy()
+            images = images.to(self.device, non_blocking=True)
+            found = self.model.evidence(images) if with_maps else (self.model(images),)
+        return tuple(part.float().cpu().numpy() for part in found)
 
 
 class Scorer:
@@ -74,12 +86,24 @@ class Scorer:
         return Scorer(self.model, self.checkpoint, self.model_id, engine, batch or self.batch)
 
     @property
+    def has_regions(self) -> bool:
+        """Whether the network has a dense head, for `evidence_batch`."""
+        return getattr(self.model, "has_regions", False)
+
+    @property
     def preprocessing(self) -> Preprocessing:
         return self.model.preprocessing
 
     def score_batch(self, images: Sequence[torch.Tensor]) -> np.ndarray:
         """Probabilities (n,) of n <= `batch` preprocessed images (3, S, S) uint8, rounded to DIGITS."""
-        logits = self.engine(self.fill_up(images))[: len(images)]
+        return self._probabilities(self.engine(self.fill_up(images))[: len(images)])
+
+    def evidence_batch(self, images: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """What `score_batch` gives, and the maps (n, 1 + families, h, w) of probabilities from the same run."""
+        logits, maps = self.engine.evidence(self.fill_up(images))
+        return self._probabilities(logits[: len(images)]), expit(maps[: len(images)])
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
         return expit(logits.astype(np.float64) / self.checkpoint["temperature"]).round(DIGITS)
 
     def fill_up(self, images: Sequence[torch.Tensor], rows: int | None = None) -> torch.Tensor:

@@ -30,11 +30,12 @@ def pointing_game(
     *,
     severity: int = 2,
     seed: int = 0,
-    method: str = "layercam",
+    method: str | None = None,
 ) -> pd.DataFrame:
     """How often the heat map's maximum lies in the injected artifact, by kind, beside always pointing at the centre.
 
     images: clean images (H, W, 3) uint8; each gets one artifact of every kind. A map without evidence is a miss.
+    method: of the heat map, see `heatmaps`.
     Columns: n, value, low, high (Wilson, 95 %), centre; the last row, "all", joins the kinds.
     """
     size, rows = model.preprocessing.size, []

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy import special
 
+from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.system.files import write_atomic
 
@@ -109,11 +110,27 @@ class Int8Engine:
             self.requests.put(network.create_infer_request())
 
     def __call__(self, images: torch.Tensor) -> np.ndarray:
+        return self.evidence(images)[0]
+
+    def evidence(self, images: torch.Tensor) -> tuple[np.ndarray, ...]:
         request = self.requests.get()
         try:
-            return np.array(request.infer([images.numpy()])[0]).reshape(-1)  # a copy: OpenVINO reuses its memory
+            outputs = request.infer([images.numpy()])
+            logits, *maps = (np.array(outputs[n]) for n in range(len(outputs)))  # copies: OpenVINO reuses its memory
+            return logits.reshape(-1), *maps
         finally:
             self.requests.put(request)
+
+
+class _Evidence(torch.nn.Module):
+    """A detector that gives its maps too."""
+
+    def __init__(self, model: Detector):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.model.evidence(images)
 
 
 def available() -> bool:
@@ -126,7 +143,8 @@ def quantise(scorer: Scorer, images: Sequence[torch.Tensor], path: Path) -> None
     import openvino
 
     shape = (-1, *images[0].shape)
-    network = openvino.convert_model(scorer.model.float(), example_input=images[0][None], input=[shape])
+    model = _Evidence(scorer.model) if scorer.has_regions else scorer.model
+    network = openvino.convert_model(model.float(), example_input=images[0][None], input=[shape])
     some = [torch.stack(images[n : n + FEW]).numpy() for n in range(0, len(images), FEW)]
     network = nncf.quantize(network, nncf.Dataset(some), subset_size=len(some))
     network.reshape([scorer.batch, *images[0].shape])  # a fixed size is faster

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,24 +16,35 @@ from artifact_detection.filtering.inputs import Item, read_bytes
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record
 from artifact_detection.images import measure
 from artifact_detection.images.decoding import MAX_BYTES, DecodedImage, ImageError, decoded
-from artifact_detection.images.transforms import Preprocessing, evaluation_transform
+from artifact_detection.images.transforms import Preprocessing, View, evaluation_transform
 from artifact_detection.system.files import sha256_file
 
 THUMBNAIL = 160  # pixels of the longer side
 QUALITY = 75
 
 
-def prepare(item: Item, preprocessing: Preprocessing, thumbnail: bool) -> tuple[Record, torch.Tensor | None]:
-    """The record of an item and its (3, S, S) uint8, or None for a file that cannot be used."""
+class Prepared(NamedTuple):
+    """image: (3, *shape) uint8, None for a file that cannot be used; view: see `Preprocessing.view`."""
+
+    record: Record
+    image: torch.Tensor | None = None
+    view: View = (0.0, 0.0, 1.0, 1.0)
+
+
+def prepare(item: Item, preprocessing: Preprocessing, thumbnail: bool) -> Prepared:
+    """The record of an item and what the network sees of it."""
     try:
         with opened(item) as image:
             small = _halved(image.pixels)
-            record = Record.of(item, sha256=hashlib.sha256(image.data).hexdigest(), **_numbers(image, small))
+            height, width = image.pixels.shape[:2]
+            values = {"sha256": hashlib.sha256(image.data).hexdigest(), "width": width, "height": height}
+            record = Record.of(item, **values, **_numbers(image, small))
             if thumbnail:
                 record.thumbnail = encode_thumbnail(small)
-            return record, evaluation_transform(image.pixels, preprocessing)
+            view = preprocessing.view(image.pixels)
+            return Prepared(record, evaluation_transform(image.pixels, preprocessing, view), view)
     except ImageError as error:
-        return Record.of(item, error=error.reason, sha256=hash_if_readable(item)), None
+        return Prepared(Record.of(item, error=error.reason, sha256=hash_if_readable(item)))
 
 
 @contextmanager

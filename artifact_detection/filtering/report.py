@@ -15,12 +15,14 @@ from urllib.parse import quote
 
 import numpy as np
 
+from artifact_detection.detector.localization import Region, from_text
 from artifact_detection.filtering.charts import comparison_table
 from artifact_detection.filtering.looking import Looking
 from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.shift import Comparison
-from artifact_detection.filtering.store import STAMP, Stores
+from artifact_detection.filtering.store import STAMP, Record, Stores
+from artifact_detection.labels import FAMILIES
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import printable_path
 
@@ -52,6 +54,7 @@ def write_report(
     position = {id(row): number for number, row in enumerate(shown)}
     rest = [row.record.probability for row in judged if row.band and id(row) not in position]
     data = {
+        "families": FAMILIES if any(row.record.regions for row in judged) else (),
         "model": model,
         "edges": policy.edges(),
         "certified": policy.certified,
@@ -95,12 +98,20 @@ def choose_shown(usable: list[Judged], limit: int, always: Set[int] = frozenset(
 
 
 def _image(row: Judged, folder: Path, places: dict[str, Path]) -> list:
-    """path, sha256, probability, extremes under re-encoding or None, decision of a person or "", URL of the file."""
+    """path, sha256, probability, extremes under re-encoding or None, decision of a person or "", URL of the file,
+    regions."""
     record = row.record
     extremes = None if record.lowest is None else [record.lowest, record.highest]
     decided = row.band if row.verdict.reason == BY_A_PERSON else ""
     where = None if row.item.in_shard else places.get(record.path, Path(record.path))
-    return [printable_path(record.path), record.sha256, record.probability, extremes, decided, _url(where, folder)]
+    url, regions = _url(where, folder), [_outline(one, record) for one in from_text(record.regions)]
+    return [printable_path(record.path), record.sha256, record.probability, extremes, decided, url, regions]
+
+
+def _outline(region: Region, record: Record) -> list:
+    """number of the family, score, corners of the outline for SVG: thousandths of the image's sides."""
+    corners = (f"{round(1000 * x / record.width)},{round(1000 * y / record.height)}" for x, y in region.outline)
+    return [FAMILIES.index(region.family), region.score, " ".join(corners)]
 
 
 def _url(path: Path | None, folder: Path) -> str:

@@ -1,10 +1,12 @@
 """What a run found out, row by row, and as scores.csv."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact_detection.detector.localization import Region, from_text
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.inputs import Item
@@ -15,7 +17,7 @@ from artifact_detection.system.tables import write_table
 
 SCORES = "scores.csv"
 NEED = {REVIEW: 0, REJECT: 1, KEEP: 2}
-COLUMNS = ("path", "sha256", "probability", "band", "threshold", "model", "reason", "error")
+COLUMNS = ("path", "sha256", "probability", "band", "threshold", "model", "reason", "error", "family", "boxes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ def need_of_a_look(row: Judged) -> tuple[int, float, str]:
     return NEED[row.band], -row.record.probability, row.record.path
 
 
+def regions_of(row: Judged) -> list[Region]:
+    """What speaks against an image, the surest first: nothing does against one that is kept."""
+    return [] if row.band in ("", KEEP) else from_text(row.record.regions)
+
+
 def count_bands(judged: Iterable[Judged]) -> dict[str, int]:
     """Images by band, and files that could not be used as "error"."""
     counts = Counter(row.band or "error" for row in judged)
@@ -49,12 +56,16 @@ def count_bands(judged: Iterable[Judged]) -> dict[str, int]:
 
 
 def write_scores(folder: Path, judged: Iterable[Judged], model: str) -> None:
-    """scores.csv: a row per image in input order; the same results give the same bytes."""
+    """scores.csv: a row per image in input order; the same results give the same bytes.
+
+    boxes: JSON, a list of [left, top, right, bottom, score, family] in pixels of the original image, upright, the
+    surest first; family: that of the first. Both are empty where there is nothing to show.
+    """
     write_table(folder / SCORES, COLUMNS, (_row(row, model) for row in judged))
 
 
 def _row(row: Judged, model: str) -> dict[str, str]:
-    record, verdict = row.record, row.verdict
+    record, verdict, regions = row.record, row.verdict, regions_of(row)
     return {
         "path": printable_path(record.path),
         "sha256": record.sha256,
@@ -64,4 +75,6 @@ def _row(row: Judged, model: str) -> dict[str, str]:
         "model": model,
         "reason": verdict.reason,
         "error": printable_path(record.error),
+        "family": regions[0].family if regions else "",
+        "boxes": json.dumps([[*one.box, one.score, one.family] for one in regions]) if regions else "",
     }

@@ -14,20 +14,21 @@ import torch
 from tqdm import tqdm
 
 from artifact_detection.detector.heatmaps import heatmaps
+from artifact_detection.detector.localization import coarse_map, find_regions, to_text
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.filtering import int8
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy
-from artifact_detection.filtering.reading import opened, prepare
+from artifact_detection.filtering.reading import Prepared, opened, prepare
 from artifact_detection.filtering.results import Judged, need_of_a_look
 from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
 from artifact_detection.images.decoding import ImageError
 from artifact_detection.images.reencoding import REENCODINGS
-from artifact_detection.images.transforms import evaluation_transform
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.processes import Crew
 from artifact_detection.system.threads import in_order, prepared_batches
 
-HEATMAP = 14  # side of a stored heat map: no network here looks finer
+HEATMAP, OWN_MAP = 14, 28  # sides of a stored heat map: LayerCAM sees no finer, a dense head does
 HEATMAP_BATCH = 4  # images: in float32, with gradients, they take much more memory than a score
 SETTLED_BATCH = 4  # images: a batch is filled up, and there may be few
 RETRIED = ("unreadable", "vanished", "changed")  # a permission or a mount may be back, and shows in no stamp
@@ -41,7 +42,7 @@ def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Pat
     ready = prepared_batches(
         partial(prepare, preprocessing=scorer.preprocessing, thumbnail=False), [[item] for item in chosen], threads
     )
-    images = [image for ((_, image),) in ready if image is not None]
+    images = [one.image for (one,) in ready if one.image is not None]
     if not images:
         return int8.write_agreement(verdict, int8.Agreement([], []))
     check = images[:: max(2, len(images) // int8.CHECK)]
@@ -75,7 +76,8 @@ def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, t
         partial(prepare, preprocessing=scorer.preprocessing, thumbnail=thumbnails), batches, threads
     )
     parallel, total = scorer.engine.parallel, sum(map(len, batches))
-    scored = in_order(partial(_score_batch, scorer), read_ahead, parallel, parallel)
+    score = partial(_score_batch, scorer, own_maps=thumbnails)
+    scored = in_order(score, read_ahead, parallel, parallel)
     with ThreadPoolExecutor(1) as writer, tqdm(total=total, desc="scoring", unit="img", disable=None) as bar:
         written = writer.submit(int)
         for records in scored:
@@ -85,16 +87,34 @@ def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, t
         written.result()
 
 
-def _score_batch(scorer: Scorer, batch: list[tuple[Record, torch.Tensor | None]]) -> list[Record]:
+def _score_batch(scorer: Scorer, batch: list[Prepared], own_maps: bool) -> list[Record]:
     """Rows keep their place in the batch, whatever cannot be used: results do not depend on the neighbours' fate."""
     blank = torch.zeros((3, *scorer.preprocessing.shape), dtype=torch.uint8)
-    probabilities = scorer.score_batch([blank if image is None else image for _, image in batch])
-    for (record, image), probability in zip(batch, probabilities, strict=True):
-        if image is not None and np.isnan(probability):
-            record.error = "no score: the network gives NaN"
-        elif image is not None:
-            record.probability = float(probability)
-    return [record for record, _ in batch]
+    images = [blank if one.image is None else one.image for one in batch]
+    if scorer.has_regions:
+        probabilities, maps = scorer.evidence_batch(images)
+    else:
+        probabilities, maps = scorer.score_batch(images), [None] * len(images)
+    for one, probability, evidence in zip(batch, probabilities, maps, strict=True):
+        if one.image is not None and np.isnan(probability):
+            one.record.error = "no score: the network gives NaN"
+        elif one.image is not None:
+            one.record.probability = float(probability)
+            if evidence is not None:
+                _add_regions(one, evidence, scorer.preprocessing, own_maps)
+    return [one.record for one in batch]
+
+
+def _add_regions(one: Prepared, maps: np.ndarray, preprocessing: Preprocessing, heatmap: bool) -> None:
+    """Put what the dense head's maps (1 + families, h, w) say of an image into its record."""
+    record = one.record
+    record.regions = to_text(find_regions(maps, preprocessing, one.view, record.width, record.height))
+    if heatmap:
+        record.heatmap = _as_bytes(coarse_map(maps, preprocessing, one.view, OWN_MAP))
+
+
+def _as_bytes(heatmap: np.ndarray) -> bytes:
+    return (255 * heatmap).round().astype(np.uint8).tobytes()
 
 
 def near_an_edge(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
@@ -161,22 +181,23 @@ def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int)
 
 
 def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
-    """Store a coarse heat map for each item that has none."""
+    """Store a coarse heat map (LayerCAM) for each item that has none."""
 
     preprocessing = scorer.preprocessing
 
     def view(item: Item) -> list[tuple[torch.Tensor, tuple]]:
         with suppress(ImageError), opened(item) as image:
-            return [(evaluation_transform(image.pixels, preprocessing), preprocessing.place(image.pixels))]
+            where = preprocessing.view(image.pixels)
+            return [(evaluation_transform(image.pixels, preprocessing, where), where)]
         return []
 
     def coarse_maps(views: list[tuple[torch.Tensor, tuple]]) -> list[dict]:
         device = next(scorer.model.parameters()).device
-        images, places = zip(*views, strict=True)
+        images, seen = zip(*views, strict=True)
         maps, _ = heatmaps(scorer.model, scorer.fill_up(images, HEATMAP_BATCH).to(device))
-        whole = (preprocessing.on_image(one, place) for one, place in zip(maps, places, strict=False))
+        whole = (preprocessing.on_image(one, where) for one, where in zip(maps, seen, strict=False))
         coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in whole)
-        return [{"heatmap": (255 * one).round().astype(np.uint8).tobytes()} for one in coarse]
+        return [{"heatmap": _as_bytes(one)} for one in coarse]
 
     lacking = _lacking(_batches(items, HEATMAP_BATCH), stores, lambda record: bool(record.heatmap))
     _complete(lacking, stores, view, coarse_maps, "heat maps", threads)

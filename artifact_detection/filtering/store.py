@@ -16,7 +16,7 @@ from artifact_detection.images.measure import COLOURS
 
 MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
 LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart
-SUFFIX = ".2.sqlite"  # the number of the format: files of another one are left alone
+SUFFIX = ".3.sqlite"  # the number of the format: files of another one are left alone
 BUSY = 60.0  # seconds to wait for a file that another process reads
 
 
@@ -28,7 +28,8 @@ class Record:
     of MEASURES; layout: (LAYOUT, LAYOUT, 3) uint8; thumbnail: a JPEG file, empty if none was wanted.
     exact: a fast network's probability was replaced by the original's.
     lowest, highest: the extremes of the probability under re-encoding, None if it was not re-encoded.
-    heatmap: (HEATMAP, HEATMAP) uint8, empty if none was made.
+    width, height: of the image, upright. regions: see `localization.to_text`, empty without a dense head.
+    heatmap: (side, side) uint8, empty if none was made.
     """
 
     path: str
@@ -43,6 +44,9 @@ class Record:
     layout: bytes = b""
     lowest: float | None = None
     highest: float | None = None
+    width: int = 0
+    height: int = 0
+    regions: str = ""
     thumbnail: bytes = b""  # the pictures last: SQLite then reads the rest without them
     heatmap: bytes = b""
 

@@ -18,6 +18,7 @@ CROPS = ("full", "face", "both")
 FACE_MARGIN = 0.35  # added on each side of the face's box, as a share of its longer side
 
 Box = tuple[int, int, int, int]
+View = tuple[float, float, float, float]  # left, top, right, bottom of a cropped view, as shares of the image's sides
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,15 @@ class Preprocessing:
         """Height and width of what the network sees."""
         return self.size, 2 * self.size if self.crop == "both" else self.size
 
-    def fit(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 of any size -> (*shape, 3) uint8; deterministic."""
-        views = []
+    def fit(self, image: np.ndarray, view: View | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 of any size -> (*shape, 3) uint8; deterministic. view: what `view(image)` gave, if known."""
+        squares = []
         if self.crop != "face":
-            views.append(resize(image, self.size))
+            squares.append(resize(image, self.size))
         if self.crop != "full":
-            left, top, right, bottom = face_square(image)
-            views.append(resize(image[top:bottom, left:right], self.size))
-        return views[0] if len(views) == 1 else np.hstack(views)
+            left, top, right, bottom = _pixels(view or self.view(image), image.shape[1], image.shape[0])
+            squares.append(resize(image[top:bottom, left:right], self.size))
+        return squares[0] if len(squares) == 1 else np.hstack(squares)
 
     def fit_mask(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:
         """(H, W) integers that belong to the pixels of `image` -> (*shape), where `fit(image)` has those pixels."""
@@ -58,20 +59,22 @@ class Preprocessing:
         size = (self.size, self.size)
         return np.hstack([cv2.resize(part, size, interpolation=cv2.INTER_NEAREST) for part in parts[self.crop]])
 
-    def place(self, image: np.ndarray) -> tuple[float, ...]:
-        """Where the cropped view lies in the image: left, top, right, bottom as shares of its sides."""
+    def view(self, image: np.ndarray) -> View:
+        """Where the cropped view lies in the image; the search for the face takes as long as everything else here."""
         if self.crop == "full":
             return 0.0, 0.0, 1.0, 1.0
         return tuple((np.array(face_square(image)) / np.array([image.shape[1], image.shape[0]] * 2)).tolist())
 
-    def on_image(self, heatmap: np.ndarray, place: tuple[float, ...]) -> np.ndarray:
-        """A heat map (*shape) of `fit(image)` as one of the whole image, (size, size); where both see, the larger."""
+    def on_image(self, maps: np.ndarray, view: View) -> np.ndarray:
+        """Maps (h, w) or (h, w, K) of `fit(image)`, of any resolution, as maps of the whole image, as high and wide
+        as h; where both views see, the larger value."""
         if self.crop == "full":
-            return heatmap
-        whole = heatmap[:, : self.size].copy() if self.crop == "both" else np.zeros_like(heatmap)
-        left, top, right, bottom = np.round(np.array(place) * self.size).astype(int)
+            return maps
+        side = maps.shape[0]
+        whole = maps[:, :side].copy() if self.crop == "both" else np.zeros_like(maps)
+        left, top, right, bottom = _pixels(view, side, side)
         if right > left and bottom > top:
-            part = cv2.resize(heatmap[:, -self.size :], (right - left, bottom - top))
+            part = cv2.resize(maps[:, -side:], (right - left, bottom - top))
             np.maximum(whole[top:bottom, left:right], part, out=whole[top:bottom, left:right])
         return whole
 
@@ -100,6 +103,10 @@ def face_square(image: np.ndarray) -> Box:
     return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else (0, 0, width, height)
 
 
+def _pixels(view: View, width: int, height: int) -> Box:
+    return tuple(np.round(np.array(view) * [width, height, width, height]).astype(int).tolist())
+
+
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """Resize (H, W, 3) uint8 to (size, size, 3) uint8 without aliasing."""
     height, width = image.shape[:2]
@@ -115,9 +122,9 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def evaluation_transform(image: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """The evaluation preset: (H, W, 3) uint8 -> (3, *preprocessing.shape) uint8; deterministic."""
-    return to_tensor(preprocessing.fit(image))
+def evaluation_transform(image: np.ndarray, preprocessing: Preprocessing, view: View | None = None) -> torch.Tensor:
+    """The evaluation preset, see `Preprocessing.fit`: (H, W, 3) uint8 -> (3, *preprocessing.shape) uint8."""
+    return to_tensor(preprocessing.fit(image, view))
 
 
 def augmentation(preset: str) -> v2.Transform:

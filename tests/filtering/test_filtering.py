@@ -186,7 +186,7 @@ def test_thumbnails_fit_and_look_alike(tmp_path, size, shown):
     ramp = np.linspace(0, 255, height * width).reshape(height, width, 1) * np.ones(3)
     cv2.imwrite(str(tmp_path / "a.png"), ramp.astype(np.uint8))
     [item] = Inputs.scan([str(tmp_path)], tmp_path / "out").items
-    record, _ = prepare(item, Preprocessing(8), thumbnail=True)
+    record = prepare(item, Preprocessing(8), thumbnail=True).record
     thumbnail = cv2.imdecode(np.frombuffer(record.thumbnail, np.uint8), cv2.IMREAD_COLOR)
     assert thumbnail.shape[:2] == shown
     assert np.abs(thumbnail - cv2.resize(ramp, shown[::-1], interpolation=cv2.INTER_AREA)).mean() < 4

@@ -81,7 +81,7 @@ def test_heat_map_of_a_crop_lands_on_the_face(portrait, crop):
     preprocessing = Preprocessing(40, crop=crop)
     heatmap = np.zeros(preprocessing.shape, np.float32)
     heatmap[20, -20] = 1  # the middle of the face
-    whole = preprocessing.on_image(heatmap, preprocessing.place(portrait))
+    whole = preprocessing.on_image(heatmap, preprocessing.view(portrait))
     assert whole.shape == (40, 40)
     row, column = np.unravel_index(whole.argmax(), whole.shape)
     assert abs(row - 40 * 0.4) <= 1 and abs(column - 40 * 50 / 80) <= 1

@@ -6,7 +6,6 @@ const [PATH, SHA, P, EXTREMES, DECIDED, URL_] = [0, 1, 2, 3, 4, 5];
 const BANDS = ["review", "reject", "keep"];
 const COLOURS = { keep: "#2e7d4f", review: "#b7791f", reject: "#b3372f" };
 const PER_PAGE = 60;
-const HEATMAP = 14;  // side of a heat map
 const byId = (id) => document.getElementById(id);
 
 const certified = { low: data.edges[0] ?? 0, high: data.edges[1] ?? 1.001 };  // 1.001: nothing is rejected
@@ -98,10 +97,10 @@ function pictures(index) {
 
 function heatCanvas(base64) {
   const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = HEATMAP;
+  const values = atob(base64), side = Math.sqrt(values.length);
+  canvas.width = canvas.height = side;
   const context = canvas.getContext("2d");
-  const pixels = context.createImageData(HEATMAP, HEATMAP);
-  const values = atob(base64);
+  const pixels = context.createImageData(side, side);
   for (let i = 0; i < values.length; i++) {
     const heat = values.charCodeAt(i);
     pixels.data.set([255, 200 - 0.75 * heat, 0, heat], 4 * i);  // from yellow to red, transparent where cold
@@ -120,6 +119,7 @@ function stack(index, original) {
   if (original) image.onerror = () => { image.onerror = null; image.src = small; };  // the file has gone, or is a TIFF
   frame.append(image);
   if (heatmap) frame.append(heatCanvas(heatmap));
+  frame.append(...outlines(index));
   return frame;
 }
 
@@ -183,6 +183,7 @@ function showDetail() {
   add("probability", image[P].toFixed(6));
   if (image[EXTREMES]) add("re-encoded", image[EXTREMES].map((p) => p.toFixed(3)).join(" to "));
   add("band", verdict(index) + (state.decisions[index] ? ", decided by a person" : ""));
+  if (data.families.length) add("families", familyText(index));
   add("path", image[PATH]);
   add("SHA-256", image[SHA]);
   if (!pictures(index)[1]) add("heat map", "not drawn; see --heatmaps");
@@ -205,6 +206,7 @@ function showCounts() {
     button.onclick = () => openTab(name);
     return button;
   }));
+  showFamilies();
   byId("decided").textContent = `${Object.keys(state.decisions).length} decided`;
   const moved = state.low !== certified.low || state.high !== certified.high;
   const hidden = rest.length ? `${rest.length} images are counted but have no thumbnail here. ` : "";
@@ -244,10 +246,14 @@ function drawHistogram() {
 
 // ---- moving about
 
+function isOfTab(index, name) {
+  return name === "decided" ? Boolean(state.decisions[index]) : verdict(index) === name;
+}
+
 function openTab(name) {
   state.tab = name;
   const all = data.images.map((_, index) => index);
-  state.list = all.filter((index) => name === "decided" ? state.decisions[index] : verdict(index) === name);
+  state.list = all.filter((index) => isOfTab(index, name) && isOfFamily(index));
   if (name === "keep") state.list.reverse();  // the surest first
   state.page = state.at = 0;
   showCounts();
@@ -289,7 +295,7 @@ function toggleHeat() {
 
 const KEYS = {
   ArrowRight: () => go(state.at + 1), n: () => go(state.at + 1), ArrowLeft: () => go(state.at - 1), p: () => go(state.at - 1),
-  k: () => decide("keep"), r: () => decide("reject"), u: () => decide(""), h: toggleHeat,
+  k: () => decide("keep"), r: () => decide("reject"), u: () => decide(""), h: toggleHeat, o: toggleOutlines,
 };
 let keys = KEYS;  // those that are in force
 
@@ -306,5 +312,7 @@ byId("export").onclick = exportDecisions;
 byId("page-back").onclick = () => turnPage(-1);
 byId("page-on").onclick = () => turnPage(1);
 window.onresize = drawHistogram;
-setSliders();
-openTab(counts().review ? "review" : counts().reject ? "reject" : "keep");
+document.addEventListener("DOMContentLoaded", () => {  // when the other scripts have been read
+  setSliders();
+  openTab(counts().review ? "review" : counts().reject ? "reject" : "keep");
+});

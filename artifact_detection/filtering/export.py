@@ -1,0 +1,185 @@
+"""Regions in the formats of other tools: COCO, Label Studio, masks as PNG files.
+
+coco.json: every usable image, a category a family, boxes and masks (run-length encoded) with their scores
+(cocodataset.org/#format-data). labelstudio.json: a task an image with the regions as predictions to correct
+(labelstud.io/guide/predictions); images are opened with LOCAL_FILES_SERVING_ENABLED=true and
+LOCAL_FILES_DOCUMENT_ROOT=/. masks/: a PNG file for each image with regions, 1 + the family's number where one lies, in
+colours, and masks.csv, which says whose it is. Nothing of an image that is kept counts as a region.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from artifact_detection.detector.localization import Region, draw_regions
+from artifact_detection.filtering.results import Judged, regions_of
+from artifact_detection.labels import FAMILIES
+from artifact_detection.system.files import write_atomic
+from artifact_detection.system.paths import harmless, printable_path, same_name
+from artifact_detection.system.tables import read_table, write_table
+
+COCO, LABEL_STUDIO, MASKS, INDEX = "coco.json", "labelstudio.json", "masks", "masks.csv"
+COLOURS = ((0, 0, 0), (86, 180, 233), (230, 159, 0), (204, 121, 167), (240, 228, 66))  # nothing, then the families
+LABELING = (  # what a Label Studio project needs to show the predictions
+    '<View><Image name="image" value="$image"/><RectangleLabels name="family" toName="image">'
+    + "".join(f'<Label value="{family}"/>' for family in FAMILIES)
+    + "</RectangleLabels></View>"
+)
+
+
+def where(row: Judged, places: dict[str, Path]) -> str:
+    """The path of an image now: `places` has those that were moved."""
+    return printable_path(str(places.get(row.record.path, row.record.path)))
+
+
+# ---- COCO
+
+
+def write_coco(folder: Path, judged: Sequence[Judged], places: dict[str, Path], model: str) -> Path:
+    usable = [row for row in judged if row.band]
+    categories = [{"id": 1 + number, "name": family} for number, family in enumerate(FAMILIES)]
+    parts = {
+        "info": json.dumps({"description": "regions with artifacts", "model": model}),
+        "categories": json.dumps(categories),
+        "images": _list(_coco_image(number, row, places) for number, row in enumerate(usable, 1)),
+        "annotations": _list(_coco_annotations(usable)),
+    }
+    sections = (chain([f'"{name}": '], text) for name, text in parts.items())
+    write_atomic(folder / COCO, _joined("{", ",\n", sections, "}\n"))
+    return folder / COCO
+
+
+def _list(rows: Iterable[dict]) -> Iterator[str]:
+    return _joined("[", ",\n", ([json.dumps(row)] for row in rows), "]")
+
+
+def _joined(start: str, between: str, pieces: Iterable[Iterable[str]], end: str) -> Iterator[str]:
+    """Text a piece at a time: of a million images it would not fit into memory."""
+    yield start
+    for number, piece in enumerate(pieces):
+        yield from chain([between] if number else [], piece)
+    yield end
+
+
+def _coco_image(number: int, row: Judged, places: dict[str, Path]) -> dict:
+    record = row.record
+    size = {"width": record.width, "height": record.height}
+    return {"id": number, "file_name": where(row, places), **size, "score": record.probability, "band": row.band}
+
+
+def _coco_annotations(usable: Sequence[Judged]) -> Iterator[dict]:
+    found = ((number, row, region) for number, row in enumerate(usable, 1) for region in regions_of(row))
+    for identity, (number, row, region) in enumerate(found, 1):
+        mask = draw_regions([region], row.record.width, row.record.height) > 0
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        yield {
+            "id": identity,
+            "image_id": number,
+            "category_id": 1 + FAMILIES.index(region.family),
+            "bbox": [int(value) for value in (left, top, right - left, bottom - top)],
+            "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
+            "area": int(mask.sum()),
+            "iscrowd": 0,
+            "score": region.score,
+        }
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """(H, W) bool -> lengths of the runs of False, True, False, … down the columns: COCO's uncompressed RLE."""
+    flat = np.concatenate([[False], mask.ravel(order="F"), [False]])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    return np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
+
+
+# ---- Label Studio
+
+
+def write_label_studio(folder: Path, judged: Sequence[Judged], places: dict[str, Path], model: str) -> Path:
+    tasks = (_task(row, where(row, places), model) for row in judged if row.band)
+    write_atomic(folder / LABEL_STUDIO, _list(tasks))
+    return folder / LABEL_STUDIO
+
+
+def _task(row: Judged, path: str, model: str) -> dict:
+    record = row.record
+    result = [_rectangle(number, region, record.width, record.height) for number, region in enumerate(regions_of(row))]
+    return {
+        "data": {"image": f"/data/local-files/?d={quote(path.lstrip('/'))}", "path": path, "band": row.band},
+        "predictions": [{"model_version": model, "score": record.probability, "result": result}],
+    }
+
+
+def _rectangle(number: int, region: Region, width: int, height: int) -> dict:
+    """Places and sizes are percent of the image's sides."""
+    left, top, right, bottom = region.box
+    box = {"x": left / width, "y": top / height, "width": (right - left) / width, "height": (bottom - top) / height}
+    return {
+        "id": f"region{number}",
+        "type": "rectanglelabels",
+        "from_name": "family",
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {name: 100 * share for name, share in box.items()}
+        | {"rotation": 0, "rectanglelabels": [region.family]},
+        "score": region.score,
+    }
+
+
+# ---- masks
+
+
+def write_masks(folder: Path, judged: Sequence[Judged], places: dict[str, Path], _model: str) -> Path:
+    """Masks of an earlier run that are not written again are removed; other files in the folder are left alone."""
+    folder = folder / MASKS
+    folder.mkdir(exist_ok=True)
+    earlier = {row["mask"] for row in _earlier(folder / INDEX)}
+    names = _names([row for row in judged if regions_of(row)])
+    table = [{"path": where(row, places), "mask": name} for name, row in names.items()]
+    write_table(folder / INDEX, ("path", "mask"), table + [{"path": "", "mask": name} for name in earlier - set(names)])
+    for name, row in names.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / name, _png(draw_regions(regions_of(row), row.record.width, row.record.height)))
+    for name in earlier - set(names):
+        (folder / name).unlink(missing_ok=True)
+    write_table(folder / INDEX, ("path", "mask"), table)
+    return folder
+
+
+def _earlier(index: Path) -> list[dict[str, str]]:
+    """Rows of masks.csv that can be this module's: no name leads out of the folder."""
+    rows = read_table(index, ("path", "mask")) if index.exists() else []
+    return [row for row in rows if row["mask"] == harmless(row["mask"]) and row["mask"].endswith(".png")]
+
+
+def _names(rows: Iterable[Judged]) -> dict[str, Judged]:
+    """A file name of its own for each image, below masks/."""
+    names, taken = {}, set()
+    for row in rows:
+        name = Path(harmless(printable_path(Path(row.item.name).as_posix())))
+        number, wanted = 1, f"{name.as_posix()}.png"
+        while same_name(wanted) in taken:
+            number += 1
+            wanted = name.with_name(f"{number}-{name.name}.png").as_posix()
+        taken.add(same_name(wanted))
+        names[wanted] = row
+    return names
+
+
+def _png(painted: np.ndarray) -> bytes:
+    image = Image.fromarray(painted)
+    image.putpalette([level for colour in COLOURS for level in colour])  # makes it an image of indices
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
+WRITERS = {"coco": write_coco, "labelstudio": write_label_studio, "masks": write_masks}
