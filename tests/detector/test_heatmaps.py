@@ -121,6 +121,18 @@ def test_explain_takes_images_of_any_size_in_batches(monkeypatch):
     assert explain(RedDetector(), []).shape == (0, SIZE, SIZE)
 
 
+def test_a_dense_head_explains_itself():
+    torch.manual_seed(0)
+    model = build_model("mobilenet_v3_small", "none", Preprocessing(SIZE), regions=True).eval()
+    images = torch.randint(0, 256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
+    maps, logits = heatmaps(model, images)
+    with torch.no_grad():
+        expected, cells = model.evidence(images)
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(maps.reshape(2, 8, 8, 8, 8).mean((2, 4)), cells[:, 0].sigmoid(), atol=0.1)
+    assert np.abs(maps - heatmaps(model, images, "layercam")[0]).max() > 0.1
+
+
 def test_unknown_method():
     with pytest.raises(ValueError, match="unknown method 'cam'"):
         heatmaps(RedDetector(), as_batch(red_square(0, 0)), "cam")
