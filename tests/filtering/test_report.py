@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from artifact_detection.detector.localization import to_text
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.inputs import Item
@@ -27,8 +28,8 @@ def picture(colour: int) -> bytes:
     return cv2.imencode(".jpg", np.full((40, 40, 3), colour % 256, np.uint8))[1].tobytes()
 
 
-def make_records(folder, probabilities, names=None) -> list[Item]:
-    """Scored images without any file behind them."""
+def make_records(folder, probabilities, names=None, regions=()) -> list[Item]:
+    """Scored images of 40 x 80 pixels without any file behind them; regions: of the first images."""
     rng = np.random.default_rng(0)
     names = names or [f"image_{n:05d}.png" for n in range(len(probabilities))]
     items = [Item(f"{folder}/{name}", f"{folder}/{name}", name, bytes=1, mtime_ns=1) for name in names]
@@ -37,6 +38,9 @@ def make_records(folder, probabilities, names=None) -> list[Item]:
             Record.of(
                 item,
                 sha256=f"{n:064x}",
+                width=40,
+                height=80,
+                regions=to_text(regions[n]) if n < len(regions) else "",
                 probability=probability,
                 error="" if probability is not None else "empty: 0 bytes",
                 measures=rng.normal(size=len(MEASURES)).astype(np.float32).tobytes(),
@@ -49,9 +53,11 @@ def make_records(folder, probabilities, names=None) -> list[Item]:
     return items
 
 
-def make_report(folder, probabilities, names=None, limit=10_000, thresholds=(0.3, 0.7), decisions=None, audit=0):
+def make_report(
+    folder, probabilities, names=None, limit=10_000, thresholds=(0.3, 0.7), decisions=None, audit=0, regions=()
+):
     """A report of such images; its path."""
-    items = make_records(folder, probabilities, names)
+    items = make_records(folder, probabilities, names, regions)
     policy = Policy(manual_bands(list(thresholds)), False, decisions or Decisions())
     with Stores(folder, "key") as stores:
         judged = judge_all(items, stores, policy)

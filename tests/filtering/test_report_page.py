@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from artifact_detection.detector.localization import Region
 from tests.filtering.test_report import CLOSING, HOSTILE, make_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -135,6 +136,39 @@ def test_missing_originals_fall_back_to_the_thumbnail(open_page):
     shown = page.locator("#detail img")
     page.wait_for_function("document.querySelector('#detail img').naturalWidth === 40")
     assert shown.get_attribute("src").startswith("data:image/jpeg")
+
+
+def outlines(page, inside: str) -> list[str]:
+    """Corners of the coloured outlines drawn in an element, in thousandths of the image's sides."""
+    shapes = page.locator(f"{inside} svg polygon[stroke]").all()
+    return [shape.get_attribute("points") for shape in shapes if shape.is_visible()]
+
+
+def test_outlines_lie_on_the_image_and_families_can_be_chosen(open_page):
+    overlay = Region("overlay", 0.93, ((0, 0), (20, 0), (20, 40)))  # of an image of 40 x 80 pixels
+    anatomy = Region("anatomy", 0.71, ((10, 20), (40, 20), (40, 80)))
+    page = open_page([0.5, 0.6, 0.55, 0.1], regions=[[overlay], [anatomy, overlay], [], [overlay]])
+    assert outlines(page, "#detail") == ["250,250 1000,250 1000,1000", "0,0 500,0 500,500"]
+    image, drawn = (page.locator(f"#detail .stack {name}").bounding_box() for name in ("img", "svg"))
+    assert drawn == pytest.approx(image, abs=0.5)
+    assert "anatomy 0.71, overlay 0.93" in page.locator("#detail dl").inner_text()
+    assert page.locator("#families button").all_inner_texts() == [
+        "overlay 2", "occlusion 0", "anatomy 1", "generation 0"
+    ]  # fmt: skip
+    page.locator("#families button").nth(2).click()
+    assert page.locator(".card").count() == 1 and page.locator("#page").inner_text().endswith("1 images")
+    page.locator("#families button").nth(2).click()
+    assert page.locator(".card").count() == 3
+    page.keyboard.press("o")
+    assert outlines(page, "#detail") == []
+    page.keyboard.press("o")
+    page.locator("nav button.keep").click()
+    assert outlines(page, "#detail") == []  # nothing speaks against an image that is kept
+    assert page.problems == []
+
+
+def test_without_regions_there_is_no_legend(open_page):
+    assert not open_page([0.5]).locator("#families").is_visible()
 
 
 def test_heat_map_can_be_switched_off(open_page):
