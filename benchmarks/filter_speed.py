@@ -8,6 +8,7 @@ round:
 plain         what one writes first: Pillow, torchvision's transforms, a DataLoader, the network in float32
 channels_last the same with the network and its input in channels_last, which suits a CPU better
 torch         the filter with PyTorch in the hardware's best precision
+no regions    the same with such a network without a dense head, where the detector has one
 openvino-int8, onnx fp32: the filter with these, if they are installed: pip install openvino nncf onnxruntime onnx
 openvino-int8 settled: as the filter does it, PyTorch deciding on images near the threshold
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
@@ -49,6 +50,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from artifact_detection.detector.device import pick_precision
 from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.regions import STRIDE
 from artifact_detection.detector.scoring import BATCH, Scorer, TorchEngine, load_predictor
 from artifact_detection.filtering import int8, stages
 from artifact_detection.filtering.inputs import Inputs, Item
@@ -57,6 +59,7 @@ from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.images.decoding import decode_file, read_image
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
+from artifact_detection.labels import FAMILIES
 from artifact_detection.system.memory import keep_freed_memory
 from benchmarks.audit_speed import DECODERS
 
@@ -129,12 +132,16 @@ def read_with(decode: Callable[[bytes, str], None], item: Item) -> None:
 
 
 class NoEngine:
-    """The logit 0, at once."""
+    """The logit 0, and maps without a region, at once."""
 
     name, parallel = "no network", 1
 
     def __call__(self, images: torch.Tensor) -> np.ndarray:
         return np.zeros(len(images), np.float32)
+
+    def evidence(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        height, width = (-(-side // STRIDE) for side in images.shape[2:])
+        return self(images), np.full((len(images), 1 + len(FAMILIES), height, width), -9, np.float32)
 
 
 class OnnxEngine:
@@ -166,10 +173,10 @@ def load(arguments: argparse.Namespace) -> Scorer:
     return random_scorer(arguments.arch, CPU, arguments.batch)
 
 
-def random_scorer(arch: str, device: torch.device, batch: int) -> Scorer:
+def random_scorer(arch: str, device: torch.device, batch: int, preprocessing: Preprocessing | None = None) -> Scorer:
     """A network with random weights, in the device's best precision: for speed only."""
     torch.manual_seed(0)
-    model = build_model(arch, "none").eval()
+    model = build_model(arch, "none", preprocessing).eval()
     engine = TorchEngine(model, device, pick_precision("auto", device))
     return Scorer(model, make_checkpoint(model), arch, engine, batch)
 
@@ -177,6 +184,8 @@ def random_scorer(arch: str, device: torch.device, batch: int) -> Scorer:
 def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[str, Scorer]:
     """Everything that is installed and can run the network; images (3, S, S) uint8 to quantise and compare on."""
     found = {scorer.engine.name: scorer}
+    if scorer.has_regions:
+        found["no regions"] = random_scorer(scorer.model.arch, CPU, scorer.batch, scorer.preprocessing)
     if int8.available():
         check = min(int8.CHECK, len(images) // 2)
         int8.quantise(scorer, images[check:], folder / "int8.xml")
@@ -185,7 +194,7 @@ def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[st
         settled = found[f"{engine.name} settled"] = copy.copy(scorer)
         settled.engine = engine
         settled.margin = int8.compare(scorer, engine, images[:check]).margin([scorer.checkpoint["threshold"]])
-    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx") and not scorer.has_regions:
         engine = OnnxEngine(scorer, folder / "network.onnx")
         found[engine.name] = scorer.with_engine(engine)
     return found
@@ -251,7 +260,8 @@ def main() -> None:
         items = write_pngs(sources[: arguments.count], pngs)
         fast = scorers(scorer, to_calibrate, folder)
         reference = scorer.with_engine(TorchEngine(scorer.model, CPU, torch.float32)).score(to_compare)
-        agreements = {name: agreement(one, to_compare, reference) for name, one in fast.items() if to_compare}
+        comparable = {name: one for name, one in fast.items() if to_compare and name != "no regions"}
+        agreements = {name: agreement(one, to_compare, reference) for name, one in comparable.items()}
         contestants = {
             "plain": partial(run_plain, scorer, items, torch.contiguous_format),
             "channels_last": partial(run_plain, scorer, items, torch.channels_last),

@@ -48,7 +48,7 @@ class DenseHead(nn.Module):
 def top_mean(maps: torch.Tensor) -> torch.Tensor:
     """(B, K, h, w) -> (B, K): the mean of each map's highest cells."""
     cells = maps.flatten(2)
-    return cells.topk(max(1, round(TOP * cells.shape[2])), dim=2).values.mean(2)
+    return cells.topk(max(1, round(TOP * int(cells.shape[2]))), dim=2).values.mean(2)
 
 
 def find_levels(trunk: nn.Sequential) -> tuple[list[int], list[int]]:

@@ -182,13 +182,18 @@ def test_compare_scores_with_both(scorer):
     assert found.exact == found.fast[::-1] == scorer.score(images).tolist()
 
 
-def test_int8_network_gives_nearly_the_same(tmp_path):
+@pytest.mark.parametrize("regions", [False, True])
+def test_int8_network_gives_nearly_the_same(tmp_path, regions):
     pytest.importorskip("openvino", reason="optional: pip install openvino nncf")
     pytest.importorskip("nncf", reason="optional: pip install openvino nncf")
     torch.manual_seed(0)
-    model = build_model("resnet18", "none", Preprocessing(32)).eval()
+    model = build_model("resnet18", "none", Preprocessing(32), regions).eval()
     engine = scoring.TorchEngine(model, torch.device("cpu"), torch.float32)
     scorer = Scorer(model, make_checkpoint(model), "id", engine, batch=4)
     images = [torch.randint(256, (3, 32, 32), dtype=torch.uint8) for _ in range(16)]
     int8.quantise(scorer, images[:8], tmp_path / "net.xml")
-    assert int8.compare(scorer, int8.Int8Engine(tmp_path / "net.xml", 2), images[8:]).difference < 0.01
+    fast = int8.Int8Engine(tmp_path / "net.xml", 2)
+    assert int8.compare(scorer, fast, images[8:]).difference < 0.01
+    if regions:
+        maps, exact = (one.evidence(torch.stack(images[8:12]))[1] for one in (fast, engine))
+        assert maps.shape == exact.shape and np.abs(special.expit(maps) - special.expit(exact)).mean() < 0.01
