@@ -3,17 +3,19 @@
 import numpy as np
 import pandas as pd
 
+from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Bands
 from artifact_detection.evaluation.comparison import match, mcnemar
 from artifact_detection.evaluation.loading import OUTCOMES, Evaluation
 from artifact_detection.evaluation.metrics import Summary
 from artifact_detection.evaluation.recall_matrix import CLEAN_ROW
-from artifact_detection.intervals import images_for_margin
+from artifact_detection.intervals import images_for_margin, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 
 NO_PROBABILITIES = "Left out: not every image has a probability."
 NO_IMAGES = "Left out: the images are not there."
 NO_MODEL = "Left out: this needs a run and its images."
+NO_REGIONS = "Left out: this needs a detector with regions: a run with --inject, or pretrained/."
 SIGNIFICANT = 0.05
 
 
@@ -123,6 +125,22 @@ def pointing(table: pd.DataFrame) -> str:
         f"The heat map points at the artifact in {share(both)} of {both['n']:.0f} images, the centre (x) in "
         f"{both['centre']:.1%}. Of {len(kinds)} kinds the heat map is better for {better} and worse for {worse}."
     )
+
+
+def regions(table: pd.DataFrame, scorer: Scorer) -> str:
+    """table: see `localization.localization_table`."""
+    found, mean = table[table["found"]], table["iou"].mean()
+    by_kind = table.groupby("kind")["iou"].mean().sort_values()
+    right = wilson(int((found["named"] == found["family"]).sum()), len(found))
+    return (
+        f"Regions of {scorer.model_id} on {len(table)} injected artifacts: mean IoU with the mask {mean:.2f}; worst "
+        f"{_listed(by_kind.head(3))}, best {_listed(by_kind.tail(3))}. Of the {len(found)} that it finds, the family "
+        f"is named right in {(found['named'] == found['family']).mean():.1%} ({right[0]:.1%} to {right[1]:.1%})."
+    )
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in values.items())
 
 
 def kinds(cells: pd.DataFrame) -> str:

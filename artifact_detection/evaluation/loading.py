@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from artifact_detection.detector.models import CERTIFIES, Detector, Validation
-from artifact_detection.detector.scoring import Scorer, load_predictor
+from artifact_detection.detector.scoring import SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
@@ -168,6 +168,13 @@ def finished_runs(runs: Path = ROOT / "runs") -> list[Path]:
     """The run folders with test predictions, the newest first."""
     tables = runs.glob("*/test_predictions.csv")
     return [path.parent for path in sorted(tables, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+
+def scorer_with_regions(run: Evaluation) -> Scorer | None:
+    """The run's scorer if its detector has a dense head, else that of the detector that ships; None without both."""
+    if run.scorer and run.scorer.has_regions:
+        return run.scorer
+    return load_predictor(SHIPPED) if SHIPPED.is_file() else None
 
 
 def open_other(first: Evaluation, environment: Mapping[str, str] = os.environ) -> Evaluation | None:

@@ -1,7 +1,9 @@
 """The figures of evaluation. A function returns a matplotlib Figure; none shows or writes one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,6 +12,7 @@ from sklearn import metrics as sk
 from artifact_detection.detector.heatmaps import explain
 from artifact_detection.evaluation.bands import Bands
 from artifact_detection.evaluation.loading import Evaluation
+from artifact_detection.evaluation.localization import Located
 from artifact_detection.evaluation.metrics import Summary
 from artifact_detection.evaluation.resampling import WeightedMetrics, equal_mass_bins, stratified_counts
 from artifact_detection.figures import BLUE, CLASS_COLOURS, GREY, RED, label_axes, panels, plot_gallery
@@ -17,6 +20,7 @@ from artifact_detection.images.transforms import resize
 from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 
+PICTURE = 200  # pixels of the longer side, where outlines are to be seen
 THUMBNAIL = 120  # pixels; the galleries stay small enough to be kept in the notebook
 GRID = np.linspace(0, 1, 201)  # where a curve's interval is evaluated
 
@@ -156,6 +160,38 @@ def plot_shares(table: pd.DataFrame, label: str, marks: pd.Series | None = None)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
     label_axes(axis, label, "")
+    return figure
+
+
+def plot_regions(located: Sequence[Located], columns: int = 6) -> Figure:
+    """Images with an injected artifact: the edge of its mask in white, the detector's regions in red."""
+    pictures, titles = [], []
+    for one in located:
+        scale = PICTURE / max(one.mask.shape)
+        size = tuple(max(1, round(scale * side)) for side in one.mask.shape[::-1])
+        picture = cv2.resize(one.image, size, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+        edges, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, edges, -1, (255, 255, 255), 1)
+        for region in one.regions:
+            cv2.polylines(picture, [np.int32(np.array(region.outline) * scale)], True, (230, 30, 30), 2)
+        pictures.append(picture)
+        titles.append(f"{one.kind}: {one.named()}\nP {one.probability:.2f}, IoU {one.iou():.2f}")
+    return plot_gallery(pictures, titles, columns=columns)
+
+
+def plot_families(counts: pd.DataFrame) -> Figure:
+    """The confusion of families, from `localization.family_confusion`: counts, shaded by their share of the row."""
+    figure, (axis,) = panels(1, width=4.8)
+    shares = counts.to_numpy() / np.maximum(counts.sum(axis=1).to_numpy()[:, None], 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        colour = "white" if shares[row, column] > 0.6 else "black"
+        axis.text(column, row, counts.iat[row, column], ha="center", va="center", color=colour, fontsize=9)
+    axis.set_xticks(range(counts.shape[1]), counts.columns, rotation=30, ha="right")
+    axis.set_yticks(range(counts.shape[0]), counts.index)
+    axis.grid(False)
+    label_axes(axis, "named", "injected")
     return figure
 
 
