@@ -9,7 +9,7 @@ const PER_PAGE = 60;
 const byId = (id) => document.getElementById(id);
 
 const certified = { low: data.edges[0] ?? 0, high: data.edges[1] ?? 1.001 };  // 1.001: nothing is rejected
-const state = { ...certified, tab: "review", page: 0, at: 0, list: [], heat: true, decisions: restore() };
+const state = { ...certified, tab: "review", page: 0, at: 0, list: [], heat: !data.families.length, decisions: restore() };
 const rest = new Uint32Array(Uint8Array.from(atob(data.rest), (c) => c.charCodeAt(0)).buffer);
 const blocks = new Map();
 
@@ -290,6 +290,10 @@ function setSliders() {
 
 function toggleHeat() {
   state.heat = !state.heat;
+  showHeat();
+}
+
+function showHeat() {  // at first only where there are no outlines: it covers what they point at
   document.body.classList.toggle("heat-off", !state.heat);
 }
 
@@ -314,5 +318,6 @@ byId("page-on").onclick = () => turnPage(1);
 window.onresize = drawHistogram;
 document.addEventListener("DOMContentLoaded", () => {  // when the other scripts have been read
   setSliders();
+  showHeat();
   openTab(counts().review ? "review" : counts().reject ? "reject" : "keep");
 });
