@@ -87,6 +87,13 @@ def test_heat_map_of_a_crop_lands_on_the_face(portrait, crop):
     assert abs(row - 40 * 0.4) <= 1 and abs(column - 40 * 50 / 80) <= 1
 
 
+def test_a_view_that_is_known_is_not_searched_again(portrait, monkeypatch):
+    preprocessing = Preprocessing(34, crop="both")
+    view, fitted = preprocessing.view(portrait), preprocessing.fit(portrait)
+    monkeypatch.setattr("artifact_detection.images.transforms.find_face", None)
+    assert np.array_equal(preprocessing.fit(portrait, view), fitted)
+
+
 def test_face_at_the_edge_is_cut_off_there():
     image = np.random.default_rng(0).integers(256, size=(60, 60, 3), dtype=np.uint8)
     left, top, right, bottom = face_square(image)  # a guess: noise has no face
