@@ -2,9 +2,10 @@
 
 coco.json: every usable image, a category a family, boxes and masks (run-length encoded) with their scores
 (cocodataset.org/#format-data). labelstudio.json: a task an image with the regions as predictions to correct
-(labelstud.io/guide/predictions); images are opened with LOCAL_FILES_SERVING_ENABLED=true and
-LOCAL_FILES_DOCUMENT_ROOT=/. masks/: a PNG file for each image with regions, 1 + the family's number where one lies, in
-colours, and masks.csv, which says whose it is. Nothing of an image that is kept counts as a region.
+(labelstud.io/guide/predictions), labelstudio.xml: the interface of its project; it opens images where it was started
+with LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=/. masks/: a PNG file for each image with regions,
+1 + the family's number where one lies, in colours, and masks.csv, which says whose it is. Nothing of an image that is
+kept counts as a region.
 """
 
 import io
@@ -24,9 +25,10 @@ from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import harmless, printable_path, same_name
 from artifact_detection.system.tables import read_table, write_table
 
-COCO, LABEL_STUDIO, MASKS, INDEX = "coco.json", "labelstudio.json", "masks", "masks.csv"
+COCO, MASKS, INDEX = "coco.json", "masks", "masks.csv"
+LABEL_STUDIO, INTERFACE = "labelstudio.json", "labelstudio.xml"
 COLOURS = ((0, 0, 0), (86, 180, 233), (230, 159, 0), (204, 121, 167), (240, 228, 66))  # nothing, then the families
-LABELING = (  # what a Label Studio project needs to show the predictions
+LABELING = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="family" toName="image">'
     + "".join(f'<Label value="{family}"/>' for family in FAMILIES)
     + "</RectangleLabels></View>"
@@ -103,6 +105,7 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 
 def write_label_studio(folder: Path, judged: Sequence[Judged], places: dict[str, Path], model: str) -> Path:
     tasks = (_task(row, where(row, places), model) for row in judged if row.band)
+    write_atomic(folder / INTERFACE, LABELING)
     write_atomic(folder / LABEL_STUDIO, _list(tasks))
     return folder / LABEL_STUDIO
 

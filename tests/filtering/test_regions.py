@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import jsonschema
@@ -176,6 +177,11 @@ def test_label_studio_tasks_fit_their_schema(images, engine):
     tasks = json.loads((folder / "labelstudio.json").read_text(encoding="utf-8"))
     jsonschema.validate(tasks, TASKS)
     assert [len(task["predictions"][0]["result"]) for task in tasks] == [0, 1, 2]
+    interface = ElementTree.parse(folder / "labelstudio.xml").getroot()
+    labels = interface.find("RectangleLabels")
+    region = tasks[1]["predictions"][0]["result"][0]
+    assert (labels.get("name"), labels.get("toName")) == (region["from_name"], region["to_name"])
+    assert [label.get("value") for label in labels] == list(FAMILIES)
     value = tasks[1]["predictions"][0]["result"][0]["value"]
     assert value["rectanglelabels"] == ["overlay"]
     assert [value["x"] * 4, value["y"] * 3] == pytest.approx(BOX[:2], abs=CELL)
