@@ -129,13 +129,16 @@ def pointing(table: pd.DataFrame) -> str:
 
 def regions(table: pd.DataFrame, scorer: Scorer) -> str:
     """table: see `localization.localization_table`."""
-    found, mean = table[table["found"]], table["iou"].mean()
-    by_kind = table.groupby("kind")["iou"].mean().sort_values()
-    right = wilson(int((found["named"] == found["family"]).sum()), len(found))
+    found, by_kind = table[table["found"]], table.groupby("kind")["iou"].mean().sort_values()
+    right = int((found["named"] == found["family"]).sum())
+    low, high = wilson(right, len(found))
+    named = (
+        f"in {right / len(found):.1%} ({low:.1%} to {high:.1%}) of the {len(found)}" if len(found) else "in none of 0"
+    )
     return (
-        f"Regions of {scorer.model_id} on {len(table)} injected artifacts: mean IoU with the mask {mean:.2f}; worst "
-        f"{_listed(by_kind.head(3))}, best {_listed(by_kind.tail(3))}. Of the {len(found)} that it finds, the family "
-        f"is named right in {(found['named'] == found['family']).mean():.1%} ({right[0]:.1%} to {right[1]:.1%})."
+        f"Regions of {scorer.model_id} on {len(table)} injected artifacts: mean IoU with the mask "
+        f"{table['iou'].mean():.2f}; worst {_listed(by_kind.head(3))}, best {_listed(by_kind.tail(3))}. "
+        f"The family is named right {named} that it finds."
     )
 
 
