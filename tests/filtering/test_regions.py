@@ -49,7 +49,7 @@ class Network:
 @pytest.fixture
 def engine(monkeypatch) -> ColourEngine:
     engine = ColourEngine()
-    scorer = Scorer(Network(), {"temperature": 1.0}, "colours-1", engine, batch=2)
+    scorer = Scorer(Network(), {"temperature": 1.0, "threshold": 0.5}, "colours-1", engine, batch=2)
     monkeypatch.setattr(filter_images, "load_predictor", lambda *_: scorer)
     return engine
 
