@@ -31,7 +31,6 @@ sys.path.insert(0, str(ROOT))
 from artifact_detection.detector.models import Detector, load_checkpoint  # noqa: E402
 from artifact_detection.evaluation.pointing import MARGIN, is_hit  # noqa: E402
 from artifact_detection.images.decoding import read_image  # noqa: E402
-from artifact_detection.images.faces import find_face  # noqa: E402
 from artifact_detection.images.transforms import evaluation_transform, resize  # noqa: E402
 from artifact_detection.injection import FAMILIES, KINDS  # noqa: E402
 from artifact_detection.injection.benign import edit_benignly  # noqa: E402
@@ -111,16 +110,23 @@ def kinds_table(rows: pd.DataFrame, pairs: np.ndarray, seed: int) -> pd.DataFram
 
 def clean_sets(paths: list[Path], images: list[np.ndarray], seed: int) -> dict[str, list[np.ndarray]]:
     """Clean images of several sorts."""
-    edited = [edit_benignly(im, np.random.default_rng((seed, 2**42, i)), find_face(im)) for i, im in enumerate(images)]
+
+    def edited(name: str) -> list[np.ndarray]:
+        rngs = (np.random.default_rng((seed, 2**42, row)) for row in range(len(images)))
+        return [edit_benignly(image, rng, edit=name) for image, rng in zip(images, rngs, strict=True)]
+
     sets = {
         "clean faces": images,
-        "… with a benign edit": edited,
         "… as JPEG, quality 60": [recompressed(image, 60) for image in images],
         "… through half the size": [rescaled(image, 0.5) for image in images],
+        "… with a patch of blur, noise, JPEG or light": edited("patch"),
+        "… blended with itself": edited("self_blend"),
+        "… with lettering behind the head": edited("sign"),
     }
     if LOOKALIKES.exists():
         row = {path.name: number for number, path in enumerate(paths)}
         table = pd.read_csv(LOOKALIKES)
+        table = table[table["file"].isin(row)]  # another folder of faces has others, and --limit fewer
         for what, part in table.groupby("what"):
             sets[f"look-alikes: {what}"] = [images[row[name]] for name in part["file"]]
         sets["look-alikes: all"] = [images[row[name]] for name in table["file"].unique()]

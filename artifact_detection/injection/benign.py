@@ -14,10 +14,12 @@ from artifact_detection.injection.scene import Scene, blurred
 from artifact_detection.injection.shapes import blob, fill
 
 
-def edit_benignly(image: np.ndarray, rng: np.random.Generator, face: Face | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 -> a copy with one random benign edit; everything is drawn from `rng`."""
+def edit_benignly(
+    image: np.ndarray, rng: np.random.Generator, face: Face | None = None, edit: str | None = None
+) -> np.ndarray:
+    """(H, W, 3) uint8 -> a copy with one benign edit, a random one or that of EDITS; all is drawn from `rng`."""
     scene = Scene(image, face or find_face(image), int(rng.integers(1, 4)), rng)
-    scene.pick((_patch, _patch, _self_blend, _self_blend, _sign))(scene)
+    EDITS[edit or scene.pick(("patch", "patch", "self_blend", "self_blend", "sign"))](scene)
     return scene.canvas
 
 
@@ -78,3 +80,6 @@ def _sign(scene: Scene) -> None:
     mode = scene.pick(("screen", "multiply", "normal"))
     soft = scene.softness + height * scene.uniform(0.06, 0.2)
     return scene.blend(stencil, scene.colour(), scene.uniform(0.4, 0.9), mode, soft)
+
+
+EDITS = {"patch": _patch, "self_blend": _self_blend, "sign": _sign}
