@@ -32,6 +32,7 @@ from artifact_detection.detector.scoring import predict
 from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.injection import KINDS
 from artifact_detection.labels import Prevalence
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.memory import keep_freed_memory
@@ -172,8 +173,9 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
     batches = sampling.EpochBatches(
         training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
     )
+    kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
     samples = sampling.TrainingImages(
-        training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity,
+        training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity, kinds,
         benign=config.benign, degraded=config.degrade, regions=config.with_regions,
     )  # fmt: skip
     learning = [weight for weight in model.parameters() if weight.requires_grad]

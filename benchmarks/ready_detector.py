@@ -6,10 +6,10 @@ FACES as in benchmarks/ready_dataset.py, which keeps 30 % of them apart: no trai
 is scored clean, and once with every kind of artifact at a random severity, from seeds that training never saw. A map's
 region is what reaches half of its highest cell; the artifact counts as found at the checkpoint's threshold.
 
-Results in benchmarks/results/: ready_kinds.csv (a row a target: ROC-AUC with its 95 % interval from a bootstrap over
-faces, share found, pointing game beside the picture's centre, IoU of region and mask, share of the found ones whose
-family is right), ready_families.csv (true family x named family) and ready_false_alarms.csv (clean images of several
-sorts at the checkpoint's threshold and at the two thresholds of the filter's default bands).
+Results in benchmarks/results/, and the main columns in the model card: ready_kinds.csv (a row a target: ROC-AUC with
+its 95 % interval from a bootstrap over faces, share found, pointing game beside the picture's centre, IoU of region and
+mask, share of the found ones whose family is right), ready_families.csv (true family x named family) and
+ready_false_alarms.csv (clean images of several sorts at the checkpoint's threshold and at those of the default bands).
 """
 
 import argparse
@@ -28,6 +28,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from artifact_detection.detector.device import autocast, pick_precision  # noqa: E402
 from artifact_detection.detector.models import Detector, load_checkpoint  # noqa: E402
 from artifact_detection.evaluation.pointing import MARGIN, is_hit  # noqa: E402
 from artifact_detection.images.decoding import read_image  # noqa: E402
@@ -40,6 +41,7 @@ from artifact_detection.labels import compile_pattern, parse_label  # noqa: E402
 
 BATCH, SCALE = 32, 2  # artifacts go into images SCALE times as large as the network's, as in training
 RELATIVE = 0.5  # a region is what reaches this share of the highest cell
+MARKERS = ("<!-- written by benchmarks/ready_detector.py -->", "<!-- end -->")
 LOOKALIKES = ROOT / "benchmarks/lookalikes.csv"  # file, what; looked through by hand
 
 
@@ -49,7 +51,8 @@ def evidence(model: Detector, images: list[np.ndarray]) -> tuple[np.ndarray, np.
     parts = []
     for start in range(0, len(images), BATCH):
         batch = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
-        parts.append(model.evidence(torch.stack(batch)))
+        with autocast(torch.device("cpu"), pick_precision("auto", torch.device("cpu"))):  # as the filter does
+            parts.append([part.float() for part in model.evidence(torch.stack(batch))])
     logits, maps = (torch.cat(values) for values in zip(*parts, strict=True))
     return logits.numpy(), maps.sigmoid().numpy()
 
@@ -162,6 +165,43 @@ def drawn_portraits(model: Detector, folder: Path, seed: int) -> dict:
     return {"target": "test_data/test", "n": len(pairs), "roc_auc": pairs.mean(), "low": low, "high": high}
 
 
+def markdown(table: pd.DataFrame) -> str:
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def share(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.3f}".lstrip("0") if value < 1 else "1.000"
+
+
+def with_interval(table: pd.DataFrame, column: str, low: str = "low", high: str = "high") -> list[str]:
+    rows = zip(table[column], table[low], table[high], strict=True)
+    return [f"{share(value)} ({share(start)} to {share(end)})" for value, start, end in rows]
+
+
+def card_tables(kinds: pd.DataFrame, families: pd.DataFrame, alarms: pd.DataFrame) -> str:
+    """The three tables as the model card shows them."""
+    shown = pd.DataFrame(
+        {"artifacts": kinds["target"], "images": kinds["n"], "ROC-AUC": with_interval(kinds, "roc_auc")}
+    )
+    shown["pointing game"] = with_interval(kinds, "pointing", "pointing_low", "pointing_high")
+    for name, column in (("centre", "centre"), ("IoU", "iou"), ("found", "found"), ("family right", "family_right")):
+        shown[name] = kinds[column].map(share)
+    wide = alarms.assign(text=with_interval(alarms, "share"))
+    wide = wide.pivot_table(index=["images", "n"], columns="threshold", values="text", aggfunc="first", sort=False)
+    named = families.rename(columns={"family": "true family, of what is found"})
+    return "\n\n".join(map(markdown, (shown, named, wide.reset_index())))
+
+
+def write_card(tables: str, card: Path) -> None:
+    """Put the tables between the card's two markers."""
+    before, rest = card.read_text(encoding="utf-8").split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    card.write_text(f"{before}{MARKERS[0]}\n\n{tables}\n\n{MARKERS[1]}{after}", encoding="utf-8")
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder of clean generated faces")
@@ -169,6 +209,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=0, help="so many test faces only (a trial)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
+    parser.add_argument("--card", type=Path, help="model card that gets the tables (default: the one beside the model)")
     return parser.parse_args()
 
 
@@ -181,12 +222,17 @@ def main() -> int:
     threshold = checkpoint["temperature"] * np.log(checkpoint["threshold"] / (1 - checkpoint["threshold"]))
     rows, pairs = score_kinds(model, images, threshold, options.seed)
     kinds = kinds_table(rows, pairs, options.seed)
-    kinds = pd.concat([kinds, pd.DataFrame([drawn_portraits(model, ROOT / "test_data/test", options.seed)])])
+    portraits = pd.DataFrame([drawn_portraits(model, ROOT / "test_data/test", options.seed)])
+    kinds = pd.concat([kinds, portraits], ignore_index=True)
     found = rows[rows["found"]]
     families = pd.crosstab(found["family"], found["named"]).reindex(index=FAMILIES, columns=FAMILIES, fill_value=0)
     alarms = false_alarms(model, checkpoint, clean_sets(paths, images, options.seed))
+    families = families.rename_axis(columns=None).reset_index()
+    card = options.card or options.model.parent / "README.md"
+    if card.exists():
+        write_card(card_tables(kinds, families, alarms), card)
     options.out.mkdir(exist_ok=True)
-    for name, table in (("kinds", kinds), ("families", families.reset_index()), ("false_alarms", alarms)):
+    for name, table in (("kinds", kinds), ("families", families), ("false_alarms", alarms)):
         table.to_csv(options.out / f"ready_{name}.csv", index=False, float_format="%.4f")
         print(table.round(3).to_string(index=False), end="\n\n")
     return 0

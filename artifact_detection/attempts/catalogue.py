@@ -13,7 +13,7 @@ from artifact_detection.training.config import ConfigError, TrainConfig, read_to
 
 FOLDER = ROOT / "model-training-attempts"
 RECIPE = "01-recipe"
-OTHERS = ("00-demo", "35-ready")
+OTHERS = ("00-demo", "00-ready")
 GROUPS = {
     "networks": ("arch",),
     "frozen layers": ("freeze",),

@@ -17,6 +17,7 @@ from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.augmentation import PRESETS
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS
 from artifact_detection.injection import SEVERITIES
+from artifact_detection.labels import FAMILIES
 from artifact_detection.system.paths import ROOT
 from artifact_detection.training.sampling import OVERSAMPLING
 from artifact_detection.training.schedules import SCHEDULES
@@ -49,6 +50,12 @@ class TrainConfig:
     augmentation: str = _setting("heavy", "preset of random transformations", "data", tuple(AUGMENTATIONS))
     inject: float = _setting(0.0, "probability that a clean training image gets a synthetic artifact", "data")
     inject_severity: int = _setting(1, "slightest injected artifacts: 1 slight, 2 plain, 3 gross", "data", SEVERITIES)
+    inject_without: str = _setting(
+        "none",
+        "family of artifacts that is not injected, to see if it is found all the same",
+        "data",
+        ("none", *FAMILIES),
+    )
     benign: float = _setting(0.0, "share of the images that get an edit that is no artifact", "data")
     degrade: float = _setting(0.0, "share of the images that go through scaling, noise and JPEG", "data")
     regions: str = _setting(
