@@ -86,11 +86,9 @@ def score_kinds(
         injected, severities, masks = injected_test_set([images[base] for base in bases], kind, seed)
         logits, maps = evidence(model, injected)
         pairs.append(wins(logits, clean))
-        for place, (base, logit, severity) in enumerate(zip(bases, logits, severities, strict=True)):
-            place = localisation(maps[place], masks[place], KINDS[kind], model.preprocessing.size)
-            rows.append(
-                {"base": base, "kind": kind, "severity": f"severity {severity}", "found": logit >= threshold, **place}
-            )
+        for base, logit, severity, map_, mask in zip(bases, logits, severities, maps, masks, strict=True):
+            row = {"base": base, "kind": kind, "severity": f"severity {severity}", "found": logit >= threshold}
+            rows.append(row | localisation(map_, mask, KINDS[kind], model.preprocessing.size))
     return pd.DataFrame(rows), np.concatenate(pairs)
 
 
