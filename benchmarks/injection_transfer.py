@@ -42,7 +42,7 @@ from artifact_detection.training.losses import FocalLoss  # noqa: E402
 from artifact_detection.training.schedules import build_schedule  # noqa: E402
 from artifact_detection.training.trainer import OPTIMIZERS, Trainer  # noqa: E402
 
-TEST_SHARE = 0.3
+TEST_SHARE = 1 / 3
 REPLICATES = 1000
 BATCH = 32
 

@@ -3,9 +3,9 @@
     python benchmarks/ready_dataset.py --faces FACES --out dataset-ready
 
 FACES is a folder of clean generated faces (the published numbers: 1,217 SFHQ-T2I and SD3 portraits, MIT and CC0).
-They are split as benchmarks/injection_transfer.py does, near-duplicates together: 70 % stand in OUT/train, clean, for
-`--inject` to put artifacts in; the others in OUT/test, once as they are and once with an artifact. OUT/train also gets
-portraits of another seed than test_data's, in several sizes.
+They are split as benchmarks/injection_transfer.py does, near-duplicates together: two thirds stand in OUT/train, clean,
+for `--inject` to put artifacts in; the others in OUT/test, once as they are and once with an artifact. OUT/train also
+gets portraits of another seed than test_data's, in several sizes.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from artifact_detection.portraits.dataset import labelled_portrait, png_bytes  #
 from artifact_detection.system.files import write_atomic  # noqa: E402
 from artifact_detection.training.data import split_by_group  # noqa: E402
 
-TEST_SHARE = 0.3
+TEST_SHARE = 1 / 3
 PORTRAITS, PORTRAIT_SEED, PORTRAIT_SIZES = 240, 1017, (192, 256, 384, 512)
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/ready_detector.py --faces FACES
 
-FACES as in benchmarks/ready_dataset.py, which keeps 30 % of them apart: no training and no choice has seen those. Each
+FACES as in benchmarks/ready_dataset.py, which keeps a third of them apart: no training and no choice has seen those. Each
 is scored clean and with every third kind of artifact at a random severity, from seeds that training never saw. A map's
 region is what reaches half of its highest cell; the artifact counts as found at the checkpoint's threshold.
 
