@@ -1,7 +1,7 @@
 """The attempts: one TOML file each, in model-training-attempts/, with what differs from the recipe.
 
-The recipe is `TrainConfig`'s defaults. The files in
-OTHERS are no attempts: the demo and the detector that ships are other questions altogether.
+The recipe is `TrainConfig`'s defaults. 00-*.toml are no
+attempts: the demo and the detector that ships are other questions altogether.
 """
 
 import re
@@ -13,7 +13,6 @@ from artifact_detection.training.config import ConfigError, TrainConfig, read_to
 
 FOLDER = ROOT / "model-training-attempts"
 RECIPE = "01-recipe"
-OTHERS = ("00-demo", "00-ready")
 GROUPS = {
     "networks": ("arch",),
     "frozen layers": ("freeze",),
@@ -45,7 +44,7 @@ class Attempt:
 
 def read_attempts(folder: Path = FOLDER) -> list[Attempt]:
     """The attempts of a folder by number. Raises ConfigError for a file that is no valid configuration."""
-    files = [path for path in sorted(folder.glob("[0-9][0-9]-*.toml")) if path.stem not in OTHERS]
+    files = [path for path in sorted(folder.glob("[0-9][0-9]-*.toml")) if not path.name.startswith("00")]
     return [Attempt(path.stem, checked(path), read_header(path.read_text(encoding="utf-8"))) for path in files]
 
 
