@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifact_detection.detector.device import pick_device
+from artifact_detection.detector.device import DeviceError, device_errors, pick_device
 from artifact_detection.detector.models import CheckpointError
 from artifact_detection.detector.scoring import BATCH, GPU_BATCH, SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.bands import KEEP, REJECT
@@ -60,7 +60,7 @@ MEND = "`git checkout -- pretrained` brings it back, or pass --model"
 WORTH_INT8 = 2_000  # images: fewer are scored before the fast network is ready
 EXPECTED_ERRORS = (
     actions.ActionError, policy.PolicyError, sample.SampleError, CheckpointError, DecisionError, FolderBusyError,
-    InputError,
+    InputError, DeviceError,
 )  # fmt: skip
 
 
@@ -376,7 +376,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.undo:
             return undo(options)
         keep_freed_memory(large=False)
-        with join_crew() as crew:
+        pick_device(options.device)  # before anything is made or looked for
+        with join_crew() as crew, device_errors("--batch"):
             return run(options, crew)
     except EXPECTED_ERRORS as error:
         print(f"filter_images: {error}", file=sys.stderr)

@@ -27,7 +27,14 @@ from scipy.special import expit
 
 from artifact_detection import figures
 from artifact_detection.detector import models
-from artifact_detection.detector.device import device_name, peak_memory_mb, pick_device, pick_precision
+from artifact_detection.detector.device import (
+    DeviceError,
+    device_errors,
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    pick_precision,
+)
 from artifact_detection.detector.scoring import predict
 from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.listing import named
@@ -37,7 +44,7 @@ from artifact_detection.labels import Prevalence
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.paths import ROOT
-from artifact_detection.system.processes import Crew, join_crew
+from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
 from artifact_detection.training import data, label_errors, sampling, sharing
 from artifact_detection.training.config import TrainConfig
@@ -57,7 +64,7 @@ from artifact_detection.training.trainer import (
 
 EXPECTED_ERRORS = (
     configuration.ConfigError, data.DatasetError, TrainingError, models.WeightsError,
-    models.CheckpointError, RunError, OSError,
+    models.CheckpointError, RunError, DeviceError, CrewError, OSError,
 )  # fmt: skip
 EPOCH_LINE = (
     "epoch {epoch}/{epochs}  train loss {train_loss:.4f}  validation: loss {val_loss:.4f}, AP {val_ap:.3f}, "
@@ -79,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; the exit code: 0 done, 1 done without some files, 2 nothing done."""
     try:
         arguments, config = parse(argv)
-        with join_crew(on_gpu=True) as crew:
+        with join_crew(pick_device(config.device)) as crew, device_errors("--batch-size"):
             return train(arguments, config, crew)
     except EXPECTED_ERRORS as error:
         print(f"model_training.py: {error}", file=sys.stderr)
@@ -178,10 +185,11 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity, kinds,
         benign=config.benign, degraded=config.degrade, regions=config.with_regions,
     )  # fmt: skip
+    workers = sampling.pick_workers(config.workers, crew.threads)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     return Trainer(
         model,
-        sampling.training_loader(samples, batches, config.workers, pin=device.type == "cuda"),
+        sampling.training_loader(samples, batches, workers, pin=device.type == "cuda"),
         build_loss(config, batches.clean_share),
         OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
         build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),

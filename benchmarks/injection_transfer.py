@@ -36,6 +36,7 @@ from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject  # 
 from artifact_detection.injection.dataset import find_images  # noqa: E402
 from artifact_detection.intervals import logit_interval  # noqa: E402
 from artifact_detection.labels import CLEAN  # noqa: E402
+from artifact_detection.system.threads import cores  # noqa: E402
 from artifact_detection.training import data, sampling  # noqa: E402
 from artifact_detection.training.cache import cached_images  # noqa: E402
 from artifact_detection.training.losses import FocalLoss  # noqa: E402
@@ -71,10 +72,10 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     samples = sampling.TrainingImages(
         image_set(images), options.augmentation, model.preprocessing, whole=True, kinds=kinds
     )
-    device = pick_device(options.device)
+    device, workers = pick_device(options.device), sampling.pick_workers(options.workers, cores())
     trainer = Trainer(
         model.to(device),
-        sampling.training_loader(samples, batches, options.workers, pin=device.type == "cuda"),
+        sampling.training_loader(samples, batches, workers, pin=device.type == "cuda"),
         FocalLoss(gamma=0),
         OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
         build_schedule("warmup_cosine", options.epochs * len(batches), len(batches)),

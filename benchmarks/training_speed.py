@@ -72,6 +72,7 @@ def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     from artifact_detection.detector.scoring import predict
     from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.system.memory import keep_freed_memory
+    from artifact_detection.system.threads import cores
     from artifact_detection.training import data, sampling
 
     keep_freed_memory()  # as model_training.py does
@@ -80,7 +81,8 @@ def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     images = data.load_images(dataset, "train", preprocessing, dataset.parent / f"cache-{os.getpid()}")
     batches = sampling.EpochBatches(images.labels, BATCH, "none", seed=0)
     samples = sampling.TrainingImages(images, "heavy", preprocessing)
-    loader = sampling.training_loader(samples, batches, workers=-1, pin=False)
+    workers = sampling.pick_workers(-1, cores())
+    loader = sampling.training_loader(samples, batches, workers, pin=False)
     decoding = time.perf_counter() - start
     trainer = make_trainer(precision)
     trainer.loader = loader

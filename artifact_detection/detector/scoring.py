@@ -19,7 +19,7 @@ from scipy.special import expit
 from torch import nn
 from tqdm import tqdm
 
-from artifact_detection.detector.device import autocast, pick_device, pick_precision
+from artifact_detection.detector.device import autocast, copied, of_any_length, pick_device, pick_precision
 from artifact_detection.detector.models import DIGITS, Detector, load_checkpoint
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.paths import ROOT
@@ -66,7 +66,7 @@ class TorchEngine:
         if self.device.type == "cuda":
             images = images.pin_memory()
         with autocast(self.device, self.dtype):
-            images = images.to(self.device, non_blocking=True)
+            images = copied(images, self.device)
             found = self.model.evidence(images) if with_maps else (self.model(images),)
         return tuple(part.float().cpu().numpy() for part in found)
 
@@ -161,5 +161,5 @@ def predict(
     logits = []
     for images in tqdm(batches, description, unit="batch", leave=False, disable=None if description else True):
         with autocast(device, dtype):
-            logits.append(model(images.to(device, non_blocking=True)).float().cpu())
+            logits.append(model(of_any_length(copied(images, device), model)).float().cpu())
     return torch.cat(logits).numpy() if logits else np.empty(0, np.float32)

@@ -14,8 +14,14 @@ from typing import Any
 import torch
 from torch import distributed
 
+from artifact_detection.system.threads import cores
+
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 PATIENCE = timedelta(days=30)  # to wait for the slowest process
+
+
+class CrewError(Exception):
+    """Processes that cannot work together as they were started; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Crew:
     @property
     def threads(self) -> int:
         """This process' share of the machine's cores."""
-        return max(1, (os.cpu_count() or 1) // self.local)
+        return max(1, cores() // self.local)
 
     def wait(self) -> None:
         """Until every process has come this far."""
@@ -66,29 +72,43 @@ class Crew:
         return bool(vote)
 
 
-ALONE = Crew()
+ALONE, CPU = Crew(), torch.device("cpu")
 
 
 @contextmanager
-def join_crew(on_gpu: bool = False) -> Iterator[Crew]:
+def join_crew(device: torch.device = CPU) -> Iterator[Crew]:
     """The processes of torchrun, or this one alone; only the first one prints. All must see one output folder.
 
-    on_gpu: tensors on CUDA are exchanged too (NCCL, a GPU for each process), where there is CUDA.
+    device: whose tensors are exchanged. Raises CrewError if that is a GPU that several processes would share.
     """
     variables = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}  # torchrun's
     crew = Crew(*(int(os.environ.get(name, value)) for name, value in variables.items()))
     if crew.world == 1:
         yield crew
         return
+    if device.type == "cuda":
+        _refuse_shared_gpu(crew, device)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    backend = "cpu:gloo,cuda:nccl" if on_gpu and torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         with nullcontext() if crew.leads else redirect_stdout(io.StringIO()):
             yield crew
     finally:
         distributed.destroy_process_group()
+
+
+def _refuse_shared_gpu(crew: Crew, device: torch.device) -> None:
+    # NCCL itself stops much later, with a page of its own state
+    if device.index is not None:
+        raise CrewError(f"--device {device} is one GPU for {crew.world} processes: pass --device cuda, one for each")
+    gpus = torch.cuda.device_count()
+    if crew.local > gpus:
+        raise CrewError(
+            f"{crew.local} processes on this machine, but {gpus} GPU(s), and each needs its own: "
+            f"start them with torchrun --nproc-per-node={gpus}, or pass --device cpu"
+        )
 
 
 def end_with_parent() -> None:

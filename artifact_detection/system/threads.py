@@ -14,9 +14,16 @@ AHEAD = 3  # batches that are prepared in advance
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
+def cores() -> int:
+    """The cores that this process may use: fewer than the machine has under taskset, Slurm or a container's cpuset."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def in_threads(act: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """`map` by several threads, in order: for work that waits for the disk or computes outside Python."""
-    with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as threads:
+    with ThreadPoolExecutor(max_workers=min(8, 2 * cores())) as threads:
         for start in range(0, len(items), BATCH):
             yield from threads.map(act, items[start : start + BATCH])
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.system.threads import cores
 
 FORMAT = 3  # raise it when the decoder accepts other files
 
@@ -92,6 +93,6 @@ def _reasons(read: Callable[[int], object], count: int) -> dict[int, str]:
             return error.reason
         return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         reasons = list(tqdm(pool.map(attempt, range(count)), "decoding", count, unit="img", disable=None))
     return {row: reason for row, reason in enumerate(reasons) if reason}

@@ -76,6 +76,15 @@ class ImageSet:
     def __getitem__(self, index: int) -> np.ndarray:
         return self.pixels[self.table["row"].iat[index]]
 
+    def __getstate__(self) -> dict:
+        # A worker that is not forked (macOS, Windows, Python 3.14) gets a pickle: of a memory map only the path.
+        mapped = isinstance(self.pixels, np.memmap)
+        return vars(self) | ({"pixels": Path(self.pixels.filename)} if mapped else {})
+
+    def __setstate__(self, state: dict) -> None:
+        mapped = isinstance(state["pixels"], Path)
+        vars(self).update(state | ({"pixels": np.load(state["pixels"], mmap_mode="r")} if mapped else {}))
+
     def take(self, rows: np.ndarray) -> "ImageSet":
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True), errors={}, others=())
 

@@ -3,9 +3,12 @@
 import atexit
 import multiprocessing
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +26,8 @@ from artifact_detection.injection.degradation import degrade
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training.data import DatasetError, ImageSet, left_to_fit
 
+SHARED_MEMORY, SHARED_SHARE = Path("/dev/shm"), 0.5  # the share of what is free that batches may take
+AHEAD = 2  # batches that each worker prepares in advance
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
 
 
@@ -183,7 +188,7 @@ class TrainingImages(Dataset):
 
     def augmented(self, sample: Sample, image: np.ndarray) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(sample.seed)
+            torch.default_generator.manual_seed(sample.seed)  # torch.manual_seed would queue a call for every GPU too
             return torch.cat([self.augment(to_tensor(view)) for view in _views(image)], 2)
 
     def warped(self, sample: Sample, image: np.ndarray, painted: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
@@ -224,26 +229,45 @@ class EvaluationImages(Dataset):
 def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:
     """Batches ((B, 3, *shape) uint8, (B,) float32), prepared by `workers` processes beside the training.
 
-    workers: -1 for one a spare core, at most 16. They start now: beside a process that has grown in training, each page
-    that it goes on writing to would first be copied.
+    workers: see `pick_workers`; fewer where the shared memory cannot hold their batches.
     """
-    if workers < 0:
-        workers = min(16, max(1, (os.cpu_count() or 1) // batches.world - 1))
+    height, width = dataset.preprocessing.shape
+    workers, ahead = fit_shared_memory(workers, 3 * height * width * (batches.batch_size // batches.world + 1))
     exiting = multiprocessing.RawValue("b", False)
     atexit.register(setattr, exiting, "value", True)
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
+        prefetch_factor=ahead,
         persistent_workers=workers > 0,
         pin_memory=pin,
         worker_init_fn=partial(_serve, exiting),
     )
     if workers:
+        # They start now: beside a process that has grown in training, each page that it goes on writing to would first
+        # be copied.
         batches.done = len(batches)  # nothing to prepare yet
         iter(loader)
         batches.done = 0
     return loader
+
+
+def pick_workers(wanted: int, threads: int) -> int:
+    """Processes that prepare batches; -1 for one a spare core of the `threads` of this process, from 1 to 16."""
+    return min(16, max(1, threads - 1)) if wanted < 0 else wanted
+
+
+def fit_shared_memory(workers: int, batch_bytes: int) -> tuple[int, int | None]:
+    """So many workers, and batches ahead for each, as the shared memory that batches travel in holds: a container has
+    64 MB of it unless it was started with more. Says so where that leaves fewer workers."""
+    if not SHARED_MEMORY.is_dir():  # only Linux has it as a file system of a size
+        return workers, AHEAD if workers else None
+    room = int(shutil.disk_usage(SHARED_MEMORY).free * SHARED_SHARE // batch_bytes)
+    if room < workers:
+        print(f"{SHARED_MEMORY} is full with {room} batches: {room} of {workers} workers start", file=sys.stderr)
+    workers = min(workers, room)
+    return workers, min(AHEAD, room // workers) if workers else None
 
 
 def evaluation_loader(images: ImageSet, batch_size: int, pin: bool = False) -> DataLoader:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from artifact_detection.detector.device import autocast
+from artifact_detection.detector.device import autocast, copied, of_any_length
 from artifact_detection.system.processes import ALONE, Crew
 from artifact_detection.training import sharing
 from artifact_detection.training.losses import region_loss
@@ -99,8 +99,8 @@ class Trainer:
     def step(self, *batch: torch.Tensor) -> float:
         """One update from (B, 3, H, W) uint8, (B,) float32 and, for a dense head, (B, families, h, w) float32, see
         `TrainingImages`: the loss. TrainingError if it is not finite."""
-        images, targets, *regions = (part.to(self.device, non_blocking=True) for part in batch)
-        share = self._take_part()
+        images, targets, *regions = (copied(part, self.device) for part in batch)
+        images, share = of_any_length(images, self.model), self._take_part()
         with autocast(self.device, self.dtype):
             logits, *maps = self.network(images, with_maps=True) if regions else (self.network(images),)  # (B,)
         loss = self.loss_function(logits.float(), targets)

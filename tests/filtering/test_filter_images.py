@@ -18,7 +18,7 @@ from scipy.special import expit
 
 import filter_images
 from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation, build_model, make_checkpoint
-from artifact_detection.detector.scoring import load_predictor
+from artifact_detection.detector.scoring import TorchEngine, load_predictor
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.files import exclusive_lock
 
@@ -225,6 +225,20 @@ def test_no_images_is_wrong_usage(model, tmp_path, capsys):
 def test_missing_input_is_wrong_usage(model, tmp_path, capsys):
     assert run(tmp_path / "absent", *THRESHOLDS, model=model, out=tmp_path / "out") == 2
     assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_stops_before_anything_is_made(images, model, tmp_path, capsys):
+    assert run(images, "--model", model, "--out", tmp_path / "out", "--device", "gpu") == 2
+    assert "--device gpu is none: choose auto" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_memory_that_runs_out_is_one_sentence_with_the_remedy(images, model, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise RuntimeError("MPS backend out of memory")
+
+    monkeypatch.setattr(TorchEngine, "__call__", full)
+    assert run(images, "--model", model, "--out", tmp_path / "out") == 2
+    assert "memory ran out: pass a smaller --batch" in capsys.readouterr().err
 
 
 def test_one_image(model, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from artifact_detection.detector.models import CHOOSES, Detector, Validation, load_checkpoint
 from artifact_detection.training.config import TrainConfig
@@ -52,11 +53,22 @@ def test_unreadable_image_is_named_and_the_rest_is_trained(folders, dataset, cap
         ("--config nowhere.toml", "cannot read --config"),
         ("--epochs 0", "--epochs must be positive"),
         ("--target recal", "unknown target"),
+        ("--device gpu", "--device gpu is none: choose auto"),
+        ("--device mps", "pass --device cpu"),
     ],
 )
 def test_wrong_usage_is_a_clear_error(folders, arguments, message, capsys):
     assert main([*folders, *arguments.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_is_one_sentence_with_the_remedy(folders, monkeypatch, capsys):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(Detector, "forward", full)
+    assert main(folders) == 2
+    assert "memory ran out: pass a smaller --batch-size" in capsys.readouterr().err
 
 
 def test_a_used_run_folder_is_not_overwritten(folders, capsys):

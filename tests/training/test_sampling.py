@@ -1,8 +1,12 @@
+import pickle
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import chain
 from multiprocessing import active_children
 from textwrap import dedent
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +14,16 @@ import torch
 
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.training.sampling import EpochBatches, Sample, TrainingImages, oversample, training_loader
+from artifact_detection.training import sampling
+from artifact_detection.training.sampling import (
+    EpochBatches,
+    Sample,
+    TrainingImages,
+    fit_shared_memory,
+    oversample,
+    pick_workers,
+    training_loader,
+)
 from tests.toys import toy_images
 from tests.training.test_data import image_set
 
@@ -198,3 +211,26 @@ def test_benign_edits_come_with_either_label_and_twins_share_what_degrades_them(
         untouched = torch.nn.functional.interpolate(shares.sum(0)[None, None], 64)[0, 0] == 0
         untouched = torch.nn.functional.max_pool2d(1 - untouched.float()[None], 17, 1, 8)[0] == 0
         assert (one.int() - other).abs().amax(0)[untouched].max() <= 6
+
+
+def test_a_worker_that_is_not_forked_gets_the_path_of_the_cache(tmp_path):
+    np.save(tmp_path / "entry.npy", toy_images().pixels)
+    images = replace(toy_images(), pixels=np.load(tmp_path / "entry.npy", mmap_mode="r"))
+    sent = pickle.dumps(TrainingImages(images, "none", Preprocessing(32)))
+    assert len(sent) < images.pixels.nbytes / 8
+    got = pickle.loads(sent)
+    assert torch.equal(got[Sample(3, 0)][0], TrainingImages(images, "none", Preprocessing(32))[Sample(3, 0)][0])
+
+
+def test_workers_follow_the_share_of_the_cores():
+    assert [pick_workers(-1, threads) for threads in (1, 2, 9, 64)] == [1, 1, 8, 16] and pick_workers(3, 1) == 3
+
+
+@pytest.mark.parametrize(
+    "free, expected", [(1000, (4, 2)), (60, (4, 1)), (24, (2, 1)), (2, (0, None))], ids=["", "cap", "fewer", "none"]
+)
+def test_batches_fit_into_the_shared_memory_of_a_container(free, expected, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sampling, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free * 2**20))
+    assert fit_shared_memory(4, 5 * 2**20) == expected
+    assert ("workers start" in capsys.readouterr().err) == (expected[0] < 4)

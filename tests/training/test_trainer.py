@@ -3,7 +3,6 @@ import pytest
 import torch
 from torch import nn
 
-from artifact_detection.detector.device import pick_precision
 from artifact_detection.detector.models import build_model
 from artifact_detection.detector.scoring import predict
 from artifact_detection.images.transforms import Preprocessing
@@ -95,8 +94,3 @@ def test_validation_row_known_answer():
     assert row == pytest.approx(
         {"val_loss": 0.7006, "val_ap": 5 / 6, "val_roc_auc": 0.75, "val_recall": 0.5, "val_precision": 0.5}, abs=1e-3
     )
-
-
-@pytest.mark.parametrize("name, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
-def test_precision_by_name(name, dtype):
-    assert pick_precision(name, torch.device("cpu")) == dtype
