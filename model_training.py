@@ -46,7 +46,7 @@ from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
-from artifact_detection.training import data, label_errors, sampling, sharing
+from artifact_detection.training import data, label_errors, sampling
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.plots import plot_curves
@@ -173,8 +173,6 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
     model.to(device)
     if device.type == "cpu":
         keep_freed_memory()
-    if crew.world > 1:
-        sharing.share_layers(model)
     if config.compile:
         model.compile()
     batches = sampling.EpochBatches(
@@ -196,7 +194,6 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         seed=config.seed,
         dtype=pick_precision(config.precision, device),
         ema=config.ema,
-        clip=config.clip,
         crew=crew,
     )
 
@@ -206,7 +203,7 @@ def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
     gamma, alpha = (config.focal_gamma, config.focal_alpha) if config.loss == "focal" else (0, None)
     if config.class_weights == "balanced":
         alpha = clean_share
-    return FocalLoss(gamma, alpha, config.label_smoothing)
+    return FocalLoss(gamma, alpha)
 
 
 def start_or_resume(run: RunFolder, trainer: Trainer, config: TrainConfig, resume: bool) -> list[dict]:
@@ -222,7 +219,7 @@ def start_or_resume(run: RunFolder, trainer: Trainer, config: TrainConfig, resum
 
 
 def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: TrainConfig, history: list[dict]):
-    """Train to the end, keeping history.csv, best.pt and, last of all, last.pt up to date after each epoch.
+    """Train to the end; history.csv is written after each epoch, best.pt and last.pt now and then and at the end.
 
     Raises Interrupted on the first Ctrl-C or SIGTERM, after the step in progress is saved.
     """
@@ -244,9 +241,10 @@ def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: Tra
             }
             history.append(row | needed)
             if is_best:
-                run.save("best.pt", models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
+                run.keep_best(models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
             run.write_history(history)
-            run.save_last(history, trainer.state())
+            if run.is_time_to_save() or is_over(history, config.epochs, config.patience):
+                run.save_last(history, trainer.state())
             print(EPOCH_LINE.format(epochs=config.epochs, best="  best" if is_best else "", **history[-1]), flush=True)
     run.wait()
 

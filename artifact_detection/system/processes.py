@@ -5,7 +5,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,13 +63,19 @@ class Crew:
         distributed.all_gather_object(values, value)
         return values
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether it is so in any process; quicker than `gather`."""
+    def any(self, flags: torch.Tensor) -> torch.Tensor:
+        """Bools that say whether it is so in any process, on their device; the host does not wait for them."""
         if self.world == 1:
-            return flag
-        vote = torch.tensor(float(flag), device=device)
-        distributed.all_reduce(vote, distributed.ReduceOp.MAX)
-        return bool(vote)
+            return flags
+        votes = flags.to(torch.uint8)
+        distributed.all_reduce(votes, distributed.ReduceOp.MAX)
+        return votes.to(torch.bool)
+
+    def copy_from_leader(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give them, in place, the values that they have in the first process."""
+        if self.world > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
 
 
 ALONE, CPU = Crew(), torch.device("cpu")

@@ -89,8 +89,6 @@ class TrainConfig:
     class_weights: str = _setting(
         "none", "balanced: weigh the classes by their rarity, in place of --focal-alpha", "optimisation", CLASS_WEIGHTS
     )
-    label_smoothing: float = _setting(0.0, "share of each label that is spread over both classes", "optimisation")
-    clip: float = _setting(0.0, "largest gradient norm, 0 for no limit", "optimisation")
     ema: float = _setting(0.0, "decay of a moving average of the weights, 0 for none", "optimisation")
     target: str = _setting("f1", "goal of the threshold: f1, recall=R, precision=P or cost=FN:FP", "optimisation")
 
@@ -101,13 +99,13 @@ class TrainConfig:
     workers: int = _setting(-1, "processes that prepare batches, -1 for automatic", "machine")
 
     def __post_init__(self):
-        for name in ("validation", "inject", "benign", "degrade", "focal_alpha", "label_smoothing", "ema"):
+        for name in ("validation", "inject", "benign", "degrade", "focal_alpha", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
         for name in ("epochs", "batch_size", "image_size", "lr"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{flag(name)} must be positive, not {getattr(self, name)}")
-        for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay", "clip"):
+        for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{flag(name)} cannot be negative")
         if self.batch_size < 2:

@@ -13,21 +13,16 @@ class FocalLoss(nn.Module):
 
     gamma >= 0: how strongly examples that are already right are played down.
     alpha in [0, 1]: weight of the class "artifacts" (1 - alpha for "no_artifacts"), or None for no weights.
-    smoothing in [0, 1]: each label counts as the other class with half this weight (Szegedy et al., arXiv 1512.00567).
     """
 
-    def __init__(self, gamma: float = 2.0, alpha: float | None = None, smoothing: float = 0.0):
+    def __init__(self, gamma: float = 2.0, alpha: float | None = None):
         super().__init__()
-        if gamma < 0 or not all(0 <= share <= 1 for share in (alpha or 0, smoothing)):
-            raise ValueError(f"gamma >= 0, alpha and smoothing in [0, 1], not {gamma}, {alpha}, {smoothing}")
-        self.gamma, self.alpha, self.smoothing = gamma, alpha, smoothing
+        if gamma < 0 or not 0 <= (alpha or 0) <= 1:
+            raise ValueError(f"gamma >= 0 and alpha in [0, 1], not {gamma}, {alpha}")
+        self.gamma, self.alpha = gamma, alpha
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """logits, targets: (B,) float, targets 0 or 1 -> scalar."""
-        loss = (1 - self.smoothing / 2) * self._focal(logits, targets)
-        return loss + self.smoothing / 2 * self._focal(logits, 1 - targets) if self.smoothing else loss
-
-    def _focal(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         towards = logits * (2 * targets - 1)  # (B,) p_t = sigmoid(towards)
         # Through logarithms: a power of 1 - p_t, which rounds to 0, has an infinite slope there if gamma < 1.
         loss = -torch.exp(self.gamma * F.logsigmoid(-towards)) * F.logsigmoid(towards)

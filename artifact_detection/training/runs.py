@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -24,6 +25,7 @@ from artifact_detection.system.processes import ALONE, Crew
 from artifact_detection.system.tables import to_toml
 from artifact_detection.training.data import ImageSet
 
+SAVE_EVERY = 60.0  # seconds: writing 338 MB of VGG-19 after each epoch of two seconds would double it
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
 
 CHANGES = ("status", "--porcelain", "-uno", "--", ".", ":!model-training-attempts")
@@ -40,6 +42,7 @@ class RunFolder:
         self.path, self.identity, self.crew = path, identity, crew
         self._writer, self._pending = ThreadPoolExecutor(1, "save"), Future()
         self._pending.set_result(None)
+        self._best, self._saved = None, time.monotonic()
 
     @classmethod
     @contextmanager
@@ -112,12 +115,28 @@ class RunFolder:
             torch.save(checkpoint, buffer)
             write_atomic(self.path / name, buffer.getvalue())
 
+    def keep_best(self, checkpoint: dict) -> None:
+        """A copy of it becomes best.pt with the next `save_last`: a run that goes on finds both as of one moment."""
+        if self.crew.leads:
+            self._best = copy.deepcopy(checkpoint)
+
+    def is_time_to_save(self) -> bool:
+        """Whether the last save is SAVE_EVERY seconds ago; the same for all processes."""
+        return self.crew.gather(time.monotonic() - self._saved >= SAVE_EVERY)[0]
+
     def save_last(self, history: list[dict], trainer: dict) -> None:
-        """Save last.pt while training goes on, from a copy; errors surface in the next call, or in `wait`."""
+        """Save best.pt and last.pt while training goes on, from copies; errors surface in the next call or `wait`."""
         self._pending.result()
+        self._saved = time.monotonic()
         if self.crew.leads:
             last = copy.deepcopy({"identity": self.identity, "history": history, "trainer": trainer})
-            self._pending = self._writer.submit(self.save, "last.pt", last)
+            self._pending = self._writer.submit(self._save_both, self._best, last)
+            self._best = None
+
+    def _save_both(self, best: dict | None, last: dict) -> None:
+        if best:
+            self.save("best.pt", best)
+        self.save("last.pt", last)
 
     @cached_property
     def _scalars(self):

@@ -87,13 +87,12 @@ class EpochBatches(Sampler[list[Sample]]):
         self.epoch = self.done = 0
         samples = self.samples()
         self.total = len(samples)  # images in an epoch, repeats included; the same in every one
-        if self.total < world:
-            raise DatasetError(f"{self.total} training images cannot be shared among {world} processes")
+        if self.total < least_rows(world):
+            raise DatasetError(f"{self.total} training images: too few for {world} processes that need two for a step")
         self.clean_share = sum(not s.inject and labels[s.row] == CLEAN for s in samples) / self.total
 
     def __len__(self) -> int:
-        least = max(2, self.world)  # batch norm cannot do with one
-        return max(1, min(-(-self.total // self.batch_size), self.total // least))
+        return min(-(-self.total // self.batch_size), self.total // least_rows(self.world))
 
     def __iter__(self) -> Iterator[list[Sample]]:
         samples = self.samples()
@@ -119,6 +118,11 @@ class EpochBatches(Sampler[list[Sample]]):
             for u in (draw, 1 - draw) if twice else (1.0,):
                 samples.append(Sample(int(row), seed, u < self.inject))
         return samples
+
+
+def least_rows(world: int) -> int:
+    """Of a batch: batch norm cannot do with one image, and each process has its own."""
+    return 2 * world
 
 
 def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.training import sampling
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.schedules import constant
-from artifact_detection.training.trainer import Trainer, TrainingError, validation_row
+from artifact_detection.training.trainer import OPTIMIZERS, Interrupted, Trainer, TrainingError, validation_row
 from tests.toys import SIZE, toy_images
 
 
@@ -21,7 +23,7 @@ def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int 
     loader = sampling.training_loader(
         samples, sampling.EpochBatches(images.labels, 8, "random", seed), workers, pin=False
     )
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = OPTIMIZERS["adam"](model.parameters(), lr=lr)
     settings = {"seed": seed, "dtype": torch.float32, "ema": ema} | options
     return Trainer(model, loader, FocalLoss(), optimizer, constant(), **settings)
 
@@ -67,11 +69,39 @@ def test_a_loss_that_is_no_number_stops_the_training():
             toy_trainer(lr=1e30).run_epoch(epoch)
 
 
-def test_clipping_limits_the_step():
-    trainer = toy_trainer(clip=1e-3)
-    trainer.run_epoch(0)
-    norm = torch.sqrt(sum(p.grad.square().sum() for p in trainer.model.parameters()))
-    assert 0 < norm <= 1.01e-3
+def test_a_step_does_not_wait_for_the_device(monkeypatch):
+    trainer = toy_trainer()
+    images, targets = torch.zeros((4, 3, SIZE, SIZE), dtype=torch.uint8), torch.ones(4)
+    trainer.step(images, targets)
+
+    def wait(*_, **__):
+        raise AssertionError("a GPU would be waited for here")
+
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__"):
+        monkeypatch.setattr(torch.Tensor, name, wait)
+    loss = trainer.step(images, targets)
+    monkeypatch.undo()
+    assert loss.shape == () and torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("late, done", [(False, 2), (True, 3)])
+def test_on_a_gpu_a_stop_is_obeyed_one_step_later_and_nothing_is_lost(late, done):
+    straight, stopped, asked = toy_trainer(), toy_trainer(), itertools.count(1)
+    straight.late = stopped.late = late
+    straight.run_epoch(0)
+    with pytest.raises(Interrupted):
+        stopped.run_epoch(0, lambda: next(asked) == 2)
+    assert stopped.done == done
+    stopped.run_epoch(0)
+    assert torch.equal(weights(straight), weights(stopped))
+
+
+def test_on_a_gpu_a_broken_loss_of_the_last_step_is_noticed():
+    trainer = toy_trainer()
+    trainer.late, trainer.loss_function = True, lambda logits, _: logits.sum() * float("nan")
+    trainer.done = len(trainer.loader.batch_sampler) - 1
+    with pytest.raises(TrainingError, match="lower --lr"):
+        trainer.run_epoch(0)
 
 
 def test_predict_drops_nothing_keeps_the_order_and_uses_evaluation_mode():

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import model_training
+from artifact_detection.training import runs
 from tests.children import clean_server
 from tests.toys import toy_arguments, write_toys
 
@@ -38,6 +39,7 @@ def straight(tmp_path_factory):
 
 def signalled_train(arguments, target, moment, number):
     """In a child: the signal comes before that call of the target."""
+    runs.SAVE_EVERY = 0  # after each epoch, so that there is a moment between two saves
     owner = importlib.import_module(target[0])
     for name in target[1:-1]:
         owner = getattr(owner, name)
