@@ -1,6 +1,7 @@
 """From probabilities to keep, review or reject, each with its reason."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -70,13 +71,19 @@ class Policy:
             lines = [f"{', '.join(edges)}; {self.source}"] if edges else []
         return [*lines, *self.notes, *([NOTHING_CERTIFIED] if low is None and high is None else [])]
 
-    def judge(self, record: Record) -> Verdict:
+    def judge_all(self, records: Sequence[Record]) -> list[Verdict]:
+        """The verdict on each record, `judge` for many: one call bands all probabilities."""
+        bands = self.bands.decide(np.array([record.probability for record in records], float)).tolist()
+        return [self.judge(record, band) for record, band in zip(records, bands, strict=True)]
+
+    def judge(self, record: Record, band: str = "") -> Verdict:
+        """band: that of its probability, where it is known already."""
         if record.probability is None:
             return Verdict("", None, "")
         decided = self.decisions.get(key_of(record))
         if decided:
             return Verdict(decided, None, BY_A_PERSON)
-        band = self.band(record.probability)
+        band = band or self.band(record.probability)
         if record.lowest is not None and {self.band(record.lowest), self.band(record.highest)} != {band}:
             extremes = f"p {record.lowest:.3f} to {record.highest:.3f}"
             return Verdict(REVIEW, self._edge(REVIEW), f"flips when re-encoded ({extremes})")
@@ -96,10 +103,12 @@ class Policy:
     def edges(self) -> tuple[float | None, float | None]:
         return self.bands.keep.threshold, self.bands.reject.threshold
 
-    def is_borderline(self, probability: float, margin: float) -> bool:
-        """Whether an automatic verdict lies within `margin` of the edge of its band."""
-        band = self.band(probability)
-        return band != REVIEW and abs(probability - self._edge(band)) <= margin
+    def are_borderline(self, probabilities: Sequence[float], margin: float) -> np.ndarray:
+        """(n,) bool: which automatic verdicts lie within `margin` of the edge of their band."""
+        probabilities = np.asarray(probabilities, float)
+        bands = self.bands.decide(probabilities)
+        edges = np.array([math.inf if edge is None else edge for edge in self.edges()])
+        return (bands != REVIEW) & (np.abs(probabilities - edges[(bands == REJECT).astype(int)]) <= margin)
 
 
 def logits_of(probabilities: np.ndarray) -> np.ndarray:

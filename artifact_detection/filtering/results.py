@@ -35,8 +35,8 @@ class Judged:
 
 def judge_all(items: list[Item], stores: Stores, policy: Policy) -> list[Judged]:
     """Every item in input order; one without a record of its present state is an error, never a gap."""
-    records = map(policy.calibrate, stores.light(items))
-    return [Judged(item, record, policy.judge(record)) for item, record in zip(items, records, strict=True)]
+    records = [policy.calibrate(record) for record in stores.light(items)]
+    return [Judged(*row) for row in zip(items, records, policy.judge_all(records), strict=True)]
 
 
 def need_of_a_look(row: Judged) -> tuple[int, float, str]:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from heapq import nsmallest
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy
 from artifact_detection.filtering.reading import Prepared, opened, prepare
 from artifact_detection.filtering.results import Judged, need_of_a_look
-from artifact_detection.filtering.store import COLUMNS, STAMP, Record, Store, Stores
+from artifact_detection.filtering.store import COLUMNS, Record, Store, Stores
 from artifact_detection.images.decoding import ImageError
 from artifact_detection.images.reencoding import REENCODINGS
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
@@ -56,12 +57,12 @@ def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[li
 
     The two do not mix. Without the second, what is left after a kill is whole batches of the first run.
     """
-    new, again = [], []
+    new, again, errors = [], [], stores.errors()
     for item in items:
-        record = stores.find(item, (*STAMP, "error"))
-        if record is None:
+        error = errors.get((item.path, *item.stamp))
+        if error is None:
             new.append(item)
-        elif not item.problem and record.error.startswith(RETRIED):
+        elif not item.problem and error.startswith(RETRIED):
             again.append(item)
     return _batches(new, size) + _batches(again, size)
 
@@ -126,13 +127,15 @@ def near_an_edge(judged: Sequence[Judged], rules: Policy, margin: float) -> list
 
 def borderline(judged: Sequence[Judged], rules: Policy, margin: float) -> list[Item]:
     """The images whose probability alone is banded within `margin` of a threshold."""
-    return [row.item for row in judged if row.band and rules.is_borderline(row.record.probability, margin)]
+    usable = [row for row in judged if row.band]
+    near = rules.are_borderline([row.record.probability for row in usable], margin)
+    return [row.item for row, close in zip(usable, near, strict=True) if close]
 
 
 def most_doubtful(judged: Sequence[Judged], count: int) -> list[Item]:
     """What a person looks at first: review, then reject, then keep, each from the highest probability down."""
     usable = [row for row in judged if row.band]
-    return [row.item for row in sorted(usable, key=need_of_a_look)[:count]]
+    return [row.item for row in nsmallest(count, usable, key=need_of_a_look)]
 
 
 def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
@@ -226,3 +229,4 @@ def _complete(
                 store = stores.stores[stores.owner(item)]
                 store.add([replace(store.find(item.path, COLUMNS), **extra)])
             bar.update(len(batch))
+    stores.commit()

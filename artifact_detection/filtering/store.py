@@ -1,12 +1,15 @@
 """What is known of every image so far, on disk: a SQLite file a process, so that a kill at any moment loses nothing.
 
-A batch of records is one transaction: it is there as a whole or not at all.
+A transaction is a second's batches of records: each is there as a whole or not at all.
 """
 
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from artifact_detection.images.measure import COLOURS
 MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
 LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart
 SUFFIX = ".3.sqlite"  # the number of the format: files of another one are left alone
+COMMIT_EVERY = 1.0  # seconds: the most that a kill can cost, and less work than a commit for each batch
 BUSY = 60.0  # seconds to wait for a file that another process reads
 
 
@@ -62,30 +66,43 @@ class Record:
         return self.offset, self.bytes, self.mtime_ns
 
 
+_values = attrgetter(*(one.name for one in fields(Record)[1:]))
 COLUMNS = tuple(one.name for one in fields(Record))
 STAMP = ("path", "offset", "bytes", "mtime_ns")
-LIGHT = tuple(name for name in COLUMNS if name not in ("thumbnail", "heatmap"))
+LIGHT = COLUMNS[: COLUMNS.index("thumbnail")]  # the first fields of a Record, in their order
 
 
 class Store:
     """The records of one process. Others may read its file; only one process writes to it."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self.committed = path, -math.inf
         self.connection = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
         self.connection.execute(f"CREATE TABLE IF NOT EXISTS records ({', '.join(COLUMNS)}, PRIMARY KEY (path))")
 
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, failure: type | None, *_) -> None:
+        if failure is None:
+            self.commit()
         self.connection.close()
 
     def add(self, records: Iterable[Record]) -> None:
-        """Write these records, all or none."""
-        rows = [(os.fsencode(record.path), *astuple(record)[1:]) for record in records]
-        with self.connection:
-            self.connection.executemany(f"REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+        """Write these records, all or none. They are on the disk within COMMIT_EVERY, or after `commit`."""
+        rows = ((os.fsencode(record.path), *_values(record)) for record in records)
+        self.connection.executemany(f"REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+        if time.monotonic() - self.committed >= COMMIT_EVERY:
+            self.commit()
+
+    def commit(self) -> None:
+        self.connection.commit()
+        self.committed = time.monotonic()
+
+    def read(self, columns: tuple[str, ...]) -> Iterator[tuple]:
+        """These columns of every record; a path first of them is text."""
+        for path, *values in self.connection.execute(f"SELECT {', '.join(columns)} FROM records"):
+            yield os.fsdecode(path), *values
 
     def find(self, path: str, columns: tuple[str, ...] = LIGHT) -> Record | None:
         """The record of a path, with these columns only; the others have their default."""
@@ -117,10 +134,21 @@ class Stores:
         found = (store.find(item.path, STAMP) for store in self.stores)
         return next(n for n, record in enumerate(found) if record and record.stamp == item.stamp)
 
+    def errors(self) -> dict[tuple, str]:
+        """(path, *stamp) of everything that is known -> its error, "" if it was scored."""
+        return {row[:4]: row[4] for store in reversed(self.stores) for row in store.read((*STAMP, "error"))}
+
     def light(self, items: Iterable[Item]) -> Iterator[Record]:
         """The record of every item, in order, without pictures. An item that nobody has scored gets an error."""
+        # one pass through the tables: to look for each item alone takes many times as long
+        known = {row[:4]: row for store in reversed(self.stores) for row in store.read(LIGHT)}
         for item in items:
-            yield self.find(item) or Record.of(item, error=item.problem or "not scored")
+            row = known.get((item.path, *item.stamp))
+            yield Record(*row) if row else Record.of(item, error=item.problem or "not scored")
+
+    def commit(self) -> None:
+        for store in self.stores:
+            store.commit()
 
 
 def database(folder: Path, key: str, rank: int) -> Path:
