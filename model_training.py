@@ -100,6 +100,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     """The whole story, from class folders to scored run folders."""
     torch.manual_seed(config.seed)
     preprocessing = models.default_preprocessing(config.arch, config.image_size, config.crop)
+    preprocessing = dataclasses.replace(preprocessing, interpolation=config.interpolation)
     model = models.build_model(config.arch, config.weights, preprocessing, config.with_regions)
     model.freeze(config.freeze)
 

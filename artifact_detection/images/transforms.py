@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from artifact_detection.images.faces import find_face
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROPS = ("full", "face", "both")
+INTERPOLATIONS = ("area", "antialias")
 FACE_MARGIN = 0.35  # added on each side of the face's box, as a share of its longer side
 
 Box = tuple[int, int, int, int]
@@ -26,7 +28,8 @@ class Preprocessing:
     """What happens to every image before the network; stored in the checkpoint.
 
     size: pixels of the square the whole image is resized to (the aspect ratio is not kept, nothing is cut off);
-    interpolation: "area" = mean of the covered pixels when shrinking, bilinear when enlarging;
+    interpolation: "area" = mean of the covered pixels when shrinking, "antialias" = torch's bilinear with a filter as
+    wide as the shrinking needs, in a sixth of the time; both bilinear when enlarging;
     mean, std: of RGB in [0, 1];
     crop: "full" image, "face" (the square around it that `find_face` gives), or "both" side by side.
     """
@@ -46,10 +49,10 @@ class Preprocessing:
         """(H, W, 3) uint8 of any size -> (*shape, 3) uint8; deterministic. view: what `view(image)` gave, if known."""
         squares = []
         if self.crop != "face":
-            squares.append(resize(image, self.size))
+            squares.append(resize(image, self.size, self.interpolation))
         if self.crop != "full":
             left, top, right, bottom = _pixels(view or self.view(image), image.shape[1], image.shape[0])
-            squares.append(resize(image[top:bottom, left:right], self.size))
+            squares.append(resize(image[top:bottom, left:right], self.size, self.interpolation))
         return squares[0] if len(squares) == 1 else np.hstack(squares)
 
     def fit_mask(self, mask: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -84,7 +87,7 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: dict) -> "Preprocessing":
         interpolation, crop = values["interpolation"], values["crop"]
-        if interpolation != "area" or crop not in CROPS:
+        if interpolation not in INTERPOLATIONS or crop not in CROPS:
             raise ValueError(f"unknown interpolation {interpolation!r} or crop {crop!r}")
         return cls(values["size"], interpolation, tuple(values["mean"]), tuple(values["std"]), crop)
 
@@ -107,11 +110,15 @@ def _pixels(view: View, width: int, height: int) -> Box:
     return tuple(np.round(np.array(view) * [width, height, width, height]).astype(int).tolist())
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize (H, W, 3) uint8 to (size, size, 3) uint8 without aliasing."""
+def resize(image: np.ndarray, size: int, how: str = "area") -> np.ndarray:
+    """Resize (H, W, 3) uint8 to (size, size, 3) uint8 without aliasing; how: one of INTERPOLATIONS."""
     height, width = image.shape[:2]
     if (height, width) == (size, size):
         return image
+    if how == "antialias":
+        # a view, not a copy to channels first: that would take as long again
+        channels_last = torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)[None]
+        return F.interpolate(channels_last, (size, size), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
     shrinking = height > size or width > size
     interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=interpolation)

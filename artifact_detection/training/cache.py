@@ -62,7 +62,8 @@ def cached_images(paths: list[Path], preprocessing: Preprocessing, folder: Path 
 
 
 def _key(paths: list[Path], preprocessing: Preprocessing) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {preprocessing.size} {preprocessing.crop}".encode())
+    how = "" if preprocessing.interpolation == "area" else f" {preprocessing.interpolation}"
+    digest = hashlib.sha256(f"{FORMAT} {preprocessing.size} {preprocessing.crop}{how}".encode())
     for path in paths:
         stat = path.stat()
         digest.update(os.fsencode(f"\0{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from artifact_detection.detector.models import ARCHS, FREEZE
 from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.augmentation import PRESETS
-from artifact_detection.images.transforms import AUGMENTATIONS, CROPS
+from artifact_detection.images.transforms import AUGMENTATIONS, CROPS, INTERPOLATIONS
 from artifact_detection.injection import SEVERITIES
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.paths import ROOT
@@ -65,6 +65,12 @@ class TrainConfig:
         REGIONS,
     )
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
+    interpolation: str = _setting(
+        "area",
+        "how images are shrunk to it; antialias takes a sixth of area's time",
+        "data",
+        INTERPOLATIONS,
+    )
     crop: str = _setting("full", "what the network sees: the full image, the face, or both side by side", "data", CROPS)
 
     arch: str = _setting("vgg19", "network", "model", ARCHS)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from artifact_detection.images.faces import Face
 from artifact_detection.images.transforms import (
@@ -30,6 +31,17 @@ def test_evaluation_preset_is_deterministic_and_touches_no_random_state(image):
 def test_resize_keeps_the_mean(image, size):
     assert resize(image, size).shape == (size, size, 3)
     assert resize(image, size).mean() == pytest.approx(image.mean(), abs=2)
+
+
+def test_antialias_is_torchvisions_resize_and_belongs_to_the_checkpoint(image):
+    preprocessing = Preprocessing(16, interpolation="antialias")
+    image.flags.writeable = False  # as a memory map is
+    expected = v2.functional.resize(to_tensor(image), [16, 16], antialias=True)
+    difference = evaluation_transform(image, preprocessing).int() - expected
+    assert difference.abs().max() <= 1
+    assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
+    with pytest.raises(ValueError, match="unknown interpolation 'cubic'"):
+        Preprocessing.from_dict(preprocessing.to_dict() | {"interpolation": "cubic"})
 
 
 def test_resize_to_half_is_the_mean_of_four_pixels():

@@ -42,6 +42,12 @@ def test_size_is_part_of_the_key(paths, tmp_path):
     ]
 
 
+def test_interpolation_is_part_of_the_key(paths, tmp_path):
+    for interpolation in ("area", "antialias"):
+        cached_images(paths, Preprocessing(8, interpolation), tmp_path / "cache")
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
+
+
 def test_crop_is_part_of_the_key_and_both_is_two_squares_wide(paths, tmp_path):
     shapes = [cached_images(paths, Preprocessing(16, crop=crop), tmp_path / "cache").images.shape for crop in CROPS]
     assert shapes == [(3, 16, 16, 3), (3, 16, 16, 3), (3, 16, 32, 3)]
