@@ -50,6 +50,7 @@ from artifact_detection.training import data, label_errors, sampling
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.plots import plot_curves
+from artifact_detection.training.pool import PooledBatches, fits
 from artifact_detection.training.runs import RunError, RunFolder
 from artifact_detection.training.schedules import build_schedule
 from artifact_detection.training.trainer import (
@@ -179,16 +180,10 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
     batches = sampling.EpochBatches(
         training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
     )
-    kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
-    samples = sampling.TrainingImages(
-        training, config.augmentation, model.preprocessing, config.inject > 0, config.inject_severity, kinds,
-        benign=config.benign, degraded=config.degrade, regions=config.with_regions,
-    )  # fmt: skip
-    workers = sampling.pick_workers(config.workers, crew.threads)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     return Trainer(
         model,
-        sampling.training_loader(samples, batches, workers, pin=device.type == "cuda"),
+        build_loader(config, training, model.preprocessing, batches, device, crew),
         build_loss(config, batches.clean_share),
         OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
         build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
@@ -197,6 +192,22 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         ema=config.ema,
         crew=crew,
     )
+
+
+def build_loader(
+    config: TrainConfig, training: data.ImageSet, preprocessing: Preprocessing, batches: sampling.EpochBatches,
+    device: torch.device, crew: Crew,
+) -> PooledBatches | torch.utils.data.DataLoader:  # fmt: skip
+    """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers."""
+    if not (config.inject or config.benign or config.degrade) and fits(training, config.augmentation, device):
+        return PooledBatches(training, batches, config.augmentation, device)
+    kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
+    samples = sampling.TrainingImages(
+        training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, kinds,
+        benign=config.benign, degraded=config.degrade, regions=config.with_regions,
+    )  # fmt: skip
+    workers = sampling.pick_workers(config.workers, crew.threads)
+    return sampling.training_loader(samples, batches, workers, pin=device.type == "cuda")
 
 
 def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
@@ -354,6 +365,7 @@ def facts(
         "unusable_images": len(images.errors),
         "device": device_name(trainer.device),
         "precision": str(trainer.dtype).removeprefix("torch."),
+        "batches": "on the GPU" if isinstance(trainer.loader, PooledBatches) else "by workers",
     }
 
 

@@ -102,7 +102,12 @@ class TrainConfig:
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1, mps", "machine")
     precision: str = _setting("auto", "arithmetic of the network", "machine", ("auto", "fp32", "bf16", "fp16"))
     compile: bool = _setting(False, "compile the network first (torch.compile; needs a C++ compiler)", "machine")
-    workers: int = _setting(-1, "processes that prepare batches, -1 for automatic", "machine")
+    workers: int = _setting(
+        -1,
+        "processes that prepare batches, -1 for automatic; none where the images fit on a GPU and are not painted on "
+        "(batches in config.toml says so)",
+        "machine",
+    )
 
     def __post_init__(self):
         for name in ("validation", "inject", "benign", "degrade", "focal_alpha", "ema"):
