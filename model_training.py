@@ -190,6 +190,7 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         seed=config.seed,
         dtype=pick_precision(config.precision, device),
         ema=config.ema,
+        clip=config.clip,
         crew=crew,
     )
 

@@ -95,6 +95,7 @@ class TrainConfig:
     class_weights: str = _setting(
         "none", "balanced: weigh the classes by their rarity, in place of --focal-alpha", "optimisation", CLASS_WEIGHTS
     )
+    clip: float = _setting(0.0, "largest gradient norm, 0 for no limit", "optimisation")
     ema: float = _setting(0.0, "decay of a moving average of the weights, 0 for none", "optimisation")
     target: str = _setting("f1", "goal of the threshold: f1, recall=R, precision=P or cost=FN:FP", "optimisation")
 
@@ -116,7 +117,7 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "image_size", "lr"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{flag(name)} must be positive, not {getattr(self, name)}")
-        for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay"):
+        for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay", "clip"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{flag(name)} cannot be negative")
         if self.batch_size < 2:

@@ -85,12 +85,13 @@ class Trainer:
         seed: int,
         dtype: torch.dtype,
         ema: float = 0.0,
+        clip: float = 0.0,
         crew: Crew = ALONE,
     ):
         self.model, self.loader, self.loss_function = model, loader, loss_function
         self.optimizer, self.scheduler = optimizer, LambdaLR(optimizer, schedule)
         self.average = average_model(model, ema)
-        self.seed, self.dtype = seed, dtype
+        self.seed, self.dtype, self.clip = seed, dtype, clip
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         self.crew, self.network = crew, shared_model(model, crew)
         self.done, self.loss = 0, 0.0  # steps of an unfinished epoch, and the sum of its losses, on the device
@@ -151,6 +152,9 @@ class Trainer:
             loss = loss + region_loss(maps[0].float(), regions[0])
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss * self._weight()).backward()
+        if self.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.scheduler.step()

@@ -69,8 +69,15 @@ def test_a_loss_that_is_no_number_stops_the_training():
             toy_trainer(lr=1e30).run_epoch(epoch)
 
 
+def test_clipping_limits_the_step():
+    trainer = toy_trainer(clip=1e-3)
+    trainer.run_epoch(0)
+    norm = torch.sqrt(sum(p.grad.square().sum() for p in trainer.model.parameters()))
+    assert 0 < norm <= 1.01e-3
+
+
 def test_a_step_does_not_wait_for_the_device(monkeypatch):
-    trainer = toy_trainer()
+    trainer = toy_trainer(clip=1.0)
     images, targets = torch.zeros((4, 3, SIZE, SIZE), dtype=torch.uint8), torch.ones(4)
     trainer.step(images, targets)
 
