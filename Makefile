@@ -6,10 +6,12 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
+READY := pretrained/detector.pt# ships with the project: a first page before anything is trained
 
 .PHONY: demo test attempts lint
 
 demo: .venv/running
+	if [ -f $(READY) ]; then $(PY) filter_images.py test_data/test --model $(READY) --out filtered-first; fi
 	$(PY) organize_dataset.py
 	$(PY) model_training.py --config model-training-attempts/00-demo.toml --name demo --resume
 	$(PY) filter_images.py test_data/test --model runs/demo/best.pt --out filtered --threshold 0.2 0.8

@@ -7,7 +7,7 @@
 
 Killed at any point and started again it goes on; finished jobs are skipped, failed ones are named and tried again.
 
-Exit codes: 0 done; 1 done, but some attempts failed (listed); 2 wrong usage.
+Exit codes: 0 done; 1 done, but some attempts failed (listed); 2 wrong usage, or every attempt failed.
 """
 
 import argparse
@@ -85,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
         failures = run_all(jobs, place, results, options.minutes)
     for name, reason in failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
+    if failures and not any(results.has(job) for job in jobs):
+        return 2
     return int(bool(failures))
 
 

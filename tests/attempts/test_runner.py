@@ -188,6 +188,15 @@ def test_a_file_that_makes_no_sense_is_named_before_any_training(run, folder, te
     assert not (folder / "results.csv").exists()
 
 
+def test_no_attempt_that_can_run_is_exit_code_2_with_its_last_words(run, monkeypatch, capsys):
+    def train(*_):
+        raise AttemptError("model_training.py: memory ran out: pass a smaller --batch-size")
+
+    monkeypatch.setattr(command_line.run_all, "__defaults__", (float("inf"), train))
+    assert run() == 2
+    assert "memory ran out: pass a smaller --batch-size" in capsys.readouterr().err
+
+
 def test_last_words_are_the_last_line_that_says_anything(tmp_path):
     (tmp_path / "log").write_text("epoch 1\nmodel_training.py: no memory\n\n")
     assert last_words(tmp_path / "log") == "model_training.py: no memory"
