@@ -1,6 +1,7 @@
 """How close is training to the bare network, and how fast are the same network and images elsewhere?
 
     python benchmarks/training_speed.py --images FACES --peers TENSORFLOW/bin/python
+    python benchmarks/training_speed.py --images FACES --device cuda --only ours program
 
 Writes images as PNG files of 1024x1024 and trains VGG-19 at 224 px, from random weights, in batches of 32, in turns,
 round after round:
@@ -37,8 +38,13 @@ sys.path.insert(0, str(PROJECT))
 
 
 def clock(name: str, act) -> None:
+    """Seconds until the device has done what it was told, too."""
+    import torch
+
     start = time.perf_counter()
     act()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     print(name, time.perf_counter() - start, flush=True)
 
 
@@ -48,49 +54,53 @@ def print_memory() -> None:
     print("gib", peak / 2**20)
 
 
-def make_trainer(precision: str):
+def make_trainer(precision: str, device: str):
     """A Trainer of VGG-19 after one step, without a loader."""
     import torch
 
-    from artifact_detection.detector.device import pick_precision
+    from artifact_detection.detector.device import pick_device, pick_precision
     from artifact_detection.detector.models import build_model
     from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.training.losses import FocalLoss
     from artifact_detection.training.trainer import OPTIMIZERS, Trainer
 
     torch.manual_seed(0)
-    model = build_model("vgg19", "none", Preprocessing(SIZE))
+    model = build_model("vgg19", "none", Preprocessing(SIZE)).to(pick_device(device))
     optimizer = OPTIMIZERS["adam"](model.parameters(), lr=5e-5)
-    dtype = pick_precision(precision, torch.device("cpu"))
+    dtype = pick_precision(precision, pick_device(device))
     trainer = Trainer(model, None, FocalLoss(2.0, 0.5), optimizer, lambda step: 1.0, seed=0, dtype=dtype)
     trainer.step(torch.randint(256, (BATCH, 3, SIZE, SIZE), dtype=torch.uint8), torch.ones(BATCH))
     return trainer
 
 
-def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
+def run_ours(dataset: Path, rounds: int, device: str, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
+    from artifact_detection.detector.device import pick_device
     from artifact_detection.detector.scoring import predict
     from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.system.memory import keep_freed_memory
     from artifact_detection.system.threads import cores
-    from artifact_detection.training import data, sampling
+    from artifact_detection.training import data, pool, sampling
 
     keep_freed_memory()  # as model_training.py does
     start = time.perf_counter()
     preprocessing = Preprocessing(SIZE)
     images = data.load_images(dataset, "train", preprocessing, dataset.parent / f"cache-{os.getpid()}")
     batches = sampling.EpochBatches(images.labels, BATCH, "none", seed=0)
-    samples = sampling.TrainingImages(images, "heavy", preprocessing)
-    workers = sampling.pick_workers(-1, cores())
-    loader = sampling.training_loader(samples, batches, workers, pin=False)
+    on = pick_device(device)
+    if pool.fits(images, "heavy", on):  # as model_training.py does
+        loader = pool.PooledBatches(images, batches, "heavy", on)
+    else:
+        samples = sampling.TrainingImages(images, "heavy", preprocessing)
+        loader = sampling.training_loader(samples, batches, sampling.pick_workers(-1, cores()), pin=on.type == "cuda")
     decoding = time.perf_counter() - start
-    trainer = make_trainer(precision)
+    trainer = make_trainer(precision, device)
     trainer.loader = loader
 
     start = time.perf_counter()
     trainer.run_epoch(0)
     print("first", decoding + time.perf_counter() - start)
-    batches = list(loader)
+    batches = [tuple(part.to(on) for part in batch) for batch in loader]
     pixels = [images for images, _ in batches]
     for epoch in range(1, rounds + 1):
         clock("bare", lambda: [trainer.step(*batch) for batch in batches])
@@ -100,10 +110,11 @@ def run_ours(dataset: Path, rounds: int, precision: str = "auto") -> None:
     print_memory()
 
 
-def run_program(dataset: Path, *_) -> None:
+def run_program(dataset: Path, _: int, device: str) -> None:
     """Seconds between the lines that model_training.py prints after its epochs."""
     scratch = dataset.parent / f"program-{os.getpid()}"
     flags = {"dataset": dataset, "runs": scratch, "cache": scratch, "weights": "none", "oversampling": "none"}
+    flags["device"] = device
     command = [sys.executable, str(PROJECT / "model_training.py"), "--epochs", str(EPOCHS)]
     command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -121,7 +132,7 @@ def run_program(dataset: Path, *_) -> None:
     print_memory()
 
 
-def run_torchvision(dataset: Path, rounds: int) -> None:
+def run_torchvision(dataset: Path, rounds: int, device: str) -> None:
     import torch
     from torch import nn
     from torchvision import datasets
@@ -131,14 +142,14 @@ def run_torchvision(dataset: Path, rounds: int) -> None:
     changes += [T.ColorJitter(0.3, 0.3, 0.2, 0.02), T.ToTensor(), T.Normalize((0.485, 0.456, 0.406), (0.229,) * 3)]
     images = datasets.ImageFolder(dataset / "train", T.Compose(changes))
     loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=os.cpu_count())
-    network = make_trainer("fp32").model  # the same layers; normalisation is the transforms' here
+    network = make_trainer("fp32", device).model  # the same layers; normalisation is the transforms' here
     model, loss_function = nn.Sequential(network.trunk, network.head), nn.BCEWithLogitsLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-5)
 
     def epoch() -> None:
         for pictures, labels in loader:
             optimizer.zero_grad()
-            loss_function(model(pictures), labels.float()).backward()
+            loss_function(model(pictures.to(device)), labels.float().to(device)).backward()
             optimizer.step()
 
     for _ in range(rounds):
@@ -146,8 +157,8 @@ def run_torchvision(dataset: Path, rounds: int) -> None:
     print_memory()
 
 
-def run_fp32(dataset: Path, rounds: int) -> None:
-    run_ours(dataset, rounds, "fp32")
+def run_fp32(dataset: Path, rounds: int, device: str) -> None:
+    run_ours(dataset, rounds, device, "fp32")
 
 
 CONTESTANTS = {"ours": run_ours, "program": run_program, "fp32": run_fp32, "torchvision": run_torchvision}
@@ -208,11 +219,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of bare steps and later epochs, in turns")
     parser.add_argument("--peer-rounds", type=int, default=1, help="epochs of the slow peers")
     parser.add_argument("--only", nargs="+", choices=[*CONTESTANTS, "keras"], default=[*CONTESTANTS, "keras"])
+    parser.add_argument("--device", default="cpu", help="of all but keras (default: %(default)s)")
     parser.add_argument("--csv", type=Path, default=RESULTS / "training_speed.csv", help="(default: %(default)s)")
     parser.add_argument("--work", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        CONTESTANTS[options.work](options.images, options.rounds)
+        CONTESTANTS[options.work](options.images, options.rounds, options.device)
         return
     sources = sorted(options.images.iterdir())[: options.count + 8]
     with tempfile.TemporaryDirectory() as scratch:
@@ -222,6 +234,7 @@ def main() -> None:
         for name in options.only:
             rounds = str(options.rounds if name == "ours" else options.peer_rounds)
             work = [__file__, "--images", str(dataset), "--work", name, "--rounds", rounds]
+            work += ["--device", options.device]
             keras = [str(PROJECT / "benchmarks" / "keras_training.py"), str(dataset / "train"), str(SIZE), str(BATCH)]
             if name != "keras":
                 found[name] = measure([sys.executable, *work])

@@ -53,10 +53,7 @@ def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Pat
 
 
 def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[list[Item]]:
-    """What is left to score, in batches: the items without a record, then the files that could not be read before.
-
-    The two do not mix. Without the second, what is left after a kill is whole batches of the first run.
-    """
+    """What is left to score, in batches: the items without a record, then the files that could not be read before."""
     new, again, errors = [], [], stores.errors()
     for item in items:
         error = errors.get((item.path, *item.stamp))
@@ -64,6 +61,7 @@ def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[li
             new.append(item)
         elif not item.problem and error.startswith(RETRIED):
             again.append(item)
+    # Not mixed: what is left after a kill is then whole batches of the first run, and after them the second kind.
     return _batches(new, size) + _batches(again, size)
 
 
@@ -139,7 +137,8 @@ def most_doubtful(judged: Sequence[Judged], count: int) -> list[Item]:
 
 
 def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
-    """This process' part: it alone writes to the stores with its items."""
+    """This process' part."""
+    # by store, for only one process may write to each
     return [item for item in items if stores.owner(item) % crew.world == crew.rank]
 
 
@@ -207,7 +206,8 @@ def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads:
 
 
 def _lacking(batches: Sequence[list[Item]], stores: Stores, has: Callable[[Record], bool]) -> list[list[Item]]:
-    """The batches in which an item lacks something; whole batches, as a run that was not interrupted makes them."""
+    """The batches in which an item lacks something."""
+    # whole batches, as a run that was not interrupted makes them
     return [batch for batch in batches if not all(has(stores.find(item, COLUMNS)) for item in batch)]
 
 

@@ -61,13 +61,11 @@ class Sample(NamedTuple):
 class EpochBatches(Sampler[list[Sample]]):
     """Batches of samples for one epoch after another; the same for the same (seed, epoch), whatever came before.
 
-    Every sample's random numbers come from its own seed, so neither the number of workers nor an interruption changes
-    what the network sees. Set `epoch` before iterating, and `done` to leave out batches that were seen already.
-    Batches differ by at most one sample; none is dropped.
+    Set `epoch` before iterating, and `done` to leave out batches that were seen already. Batches differ by at most one
+    sample; none is dropped.
 
     inject: probability that a clean image gets a synthetic artifact. Clean images then come twice, one right after
-    the other, with antithetic draws u and 1 - u and the same augmentation: at 0.5 a batch holds each image with and
-    without an artifact, so that only the artifact tells the labels apart. A network from scratch learns sooner so.
+    the other, with antithetic draws u and 1 - u and the same augmentation.
 
     rank, world: with several processes each gets its part of every batch, in order.
     """
@@ -113,7 +111,10 @@ class EpochBatches(Sampler[list[Sample]]):
         rng = np.random.default_rng((self.seed, self.epoch))
         samples = []
         for row in oversample(self.labels, self.oversampling, rng):
+            # A seed for each sample: then neither the number of workers nor an interruption changes what is seen.
             draw, seed = rng.random(), int(rng.integers(2**31))
+            # At 0.5 a batch holds the image with and without an artifact, and only the artifact tells the labels apart:
+            # a network from scratch learns sooner so.
             twice = self.inject > 0 and self.labels[row] == CLEAN
             for u in (draw, 1 - draw) if twice else (1.0,):
                 samples.append(Sample(int(row), seed, u < self.inject))
@@ -280,10 +281,8 @@ def evaluation_loader(images: ImageSet, batch_size: int, pin: bool = False) -> D
 
 
 def _serve(exiting: multiprocessing.RawValue, _: int) -> None:
-    """A worker uses one core, and leaves it to the main process what a signal means.
-
-    Unless that is `exiting`: then SIGTERM is its way to end workers that are left, and it waits until they are gone.
-    """
+    """A worker uses one core, and leaves it to the main process what a signal means."""
     torch.set_num_threads(1)
+    # A main process that is exiting ends the workers that are left by SIGTERM, and waits until they are gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.value else None)

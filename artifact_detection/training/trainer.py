@@ -70,8 +70,7 @@ class OnTheWay:
 class Trainer:
     """A model in training, and everything that an interruption must not lose.
 
-    Each step draws its random numbers from (seed, epoch, step) alone, so a run continued from `state()` gives the same
-    weights, bit for bit on the CPU, as one that was never interrupted, wherever in an epoch that was.
+    Continued from `state()` it gives the weights of a run that was never interrupted, bit for bit on the CPU.
     """
 
     def __init__(
@@ -117,7 +116,8 @@ class Trainer:
         steps = tqdm(self.loader, f"epoch {epoch + 1}", len(batches), initial=self.done, unit="batch", leave=False,
                      disable=None if self.crew.leads else True)  # fmt: skip
         for batch in steps:
-            # Dropout of each process' part draws numbers of its own; of the first one those of a process alone.
+            # Of its place alone, so that it does not matter which steps this process has done before. The first rank's
+            # are those of a process alone.
             draws = np.random.SeedSequence((self.seed, epoch, self.done, self.crew.rank)).generate_state(1)
             torch.manual_seed(int(draws[0]))
             loss = self.step(*batch)
