@@ -54,15 +54,12 @@ def main() -> None:
     print("| stage | ms an image |\n| --- | --- |")
     measured("read the file", Path.read_bytes, paths)
     images = measured("read and decode", read_image, paths)
-    for how in ("area", "antialias"):
+    for how in ("antialias", "area"):
         small = measured(f"fit, {how}", Preprocessing(options.size, how).fit, images)
     whole = [Preprocessing(2 * options.size).fit(image) for image in images]
     faces = measured("find the face (once)", find_face, whole)
-    measured(
-        "inject, face known",
-        lambda pair: inject_random(pair[0], rng, face=pair[1]),
-        list(zip(whole, faces, strict=True)),
-    )
+    pairs = list(zip(whole, faces, strict=True))
+    measured("inject, face known", lambda pair: inject_random(pair[0], rng, face=pair[1]), pairs)
     tensors = measured("from the cache to a tensor", to_tensor, small)
     measured("augment, torchvision", augmentation("heavy"), tensors)
     measured("augment, matrices", lambda image: apply_cv2(image, draw("heavy", rng.random(DRAWS))), small)

@@ -29,7 +29,7 @@ class Preprocessing:
 
     size: pixels of the square the whole image is resized to (the aspect ratio is not kept, nothing is cut off);
     interpolation: "area" = mean of the covered pixels when shrinking, "antialias" = torch's bilinear with a filter as
-    wide as the shrinking needs, in a sixth of the time; both bilinear when enlarging;
+    wide as the shrinking needs, in half the time; both bilinear when enlarging;
     mean, std: of RGB in [0, 1];
     crop: "full" image, "face" (the square around it that `find_face` gives), or "both" side by side.
     """

@@ -67,7 +67,7 @@ class TrainConfig:
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
     interpolation: str = _setting(
         "area",
-        "how images are shrunk to it; antialias takes a sixth of area's time",
+        "how images are shrunk to it; antialias takes less than half of area's time",
         "data",
         INTERPOLATIONS,
     )

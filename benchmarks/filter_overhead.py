@@ -1,30 +1,41 @@
-"""What does the filter spend on its tables, whatever the images and the network?
+"""What does the filter spend beside the network?
 
-    python benchmarks/filter_planning.py --count 1000000
+    python benchmarks/filter_overhead.py --count 1000000                 # on its tables
+    python benchmarks/filter_overhead.py --images FACES       # and on PNG files of 1024x1024
 
 Fills a store with `count` made-up records (thumbnails of 5 kB for every hundredth, none for the others) and measures
 CPU seconds of one thread: which items are left to score, one reading and judging of all of them (a run does that one to
-four times), the choice of those near a threshold, and storing records as a run does, in batches of 16.
+four times), the choice of those near a threshold, and storing records as a run does, in batches of 16. Images: median
+CPU ms of one thread to read, hash, decode, measure, draw a thumbnail and shrink one to 224 px, in either interpolation, and
+of imagecodecs' bare decoding, in turns.
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import cv2
+import imagecodecs
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from artifact_detection.filtering import stages
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy, manual_bands
+from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
+from artifact_detection.images.transforms import INTERPOLATIONS, Preprocessing
+from benchmarks.filter_speed import shuffled, write_pngs
 
-BATCH = 16
+BATCH, IMAGES = 16, 48
 
 
 def records(items: list[Item]) -> Iterator[Record]:
@@ -44,10 +55,30 @@ def clocked(name: str, count: int, act):
     return result
 
 
+def measure_images(folder: Path) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        items = write_pngs(shuffled(folder)[:IMAGES], Path(scratch))
+        acts = {how: partial(prepare, preprocessing=Preprocessing(224, how), thumbnail=True) for how in INTERPOLATIONS}
+        acts["bare decoding"] = lambda item: imagecodecs.png_decode(Path(item.file).read_bytes())
+        times = {name: [] for name in acts}
+        for item in items:
+            for name, act in acts.items():
+                start = time.thread_time()
+                act(item)
+                times[name].append(1e3 * (time.thread_time() - start))
+    print({name: f"{statistics.median(values):.1f} ms" for name, values in times.items()}, f"{len(items)} images")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000_000)
-    count = parser.parse_args().count
+    parser.add_argument("--images", type=Path, help="folder of images, flat")
+    options = parser.parse_args()
+    if options.images:
+        measure_images(options.images)
+    count = options.count
     rules = Policy(manual_bands([0.3, 0.7]), False)
     items = [Item(f"/images/{n:07d}.png", f"/images/{n:07d}.png", f"{n:07d}.png", -1, 5_000, n) for n in range(count)]
     with tempfile.TemporaryDirectory() as scratch:
