@@ -6,8 +6,8 @@
 Fills a store with `count` made-up records (thumbnails of 5 kB for every hundredth, none for the others) and measures
 CPU seconds of one thread: which items are left to score, one reading and judging of all of them (a run does that one to
 four times), the choice of those near a threshold, and storing records as a run does, in batches of 16. Images: median
-CPU ms of one thread to read, hash, decode, measure, draw a thumbnail and shrink one to 224 px, in either interpolation, and
-of imagecodecs' bare decoding, in turns.
+CPU ms of one thread to read, hash, decode, measure, draw a thumbnail and shrink one to 224 px, in either interpolation,
+and of imagecodecs' bare decoding, in turns.
 """
 
 import argparse
