@@ -77,7 +77,7 @@ class Work(NamedTuple):
     """What one training needs."""
 
     images: data.ImageSet  # to train and to validate on
-    whole: data.ImageSet  # the same to put artifacts into, see data.enlarged; without --inject just `images`
+    unfitted: data.ImageSet  # the same to put artifacts into, see data.unfitted; without --inject just `images`
     scored: data.ImageSet  # to score once, at the end
     scored_as: str  # "test" or "held_out"
     groups: np.ndarray | None = None  # of near-duplicates among the images, where they are known already
@@ -109,12 +109,12 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     cache = None if arguments.no_cache else arguments.cache.resolve()
     with crew.leader_first():
         images = load(config, "train", preprocessing, cache)
-        whole = data.enlarged(images, preprocessing, cache) if config.inject else images
+        unfitted = data.unfitted(images, preprocessing, cache) if config.inject else images
         test = images if arguments.folds else load(config, "test", preprocessing, cache)
     if arguments.folds:
-        cross_validate(folder, config, model, images, whole, arguments, crew)
+        cross_validate(folder, config, model, images, unfitted, arguments, crew)
     else:
-        train_one(folder, config, model, Work(images, whole, test, "test"), arguments.resume, crew)
+        train_one(folder, config, model, Work(images, unfitted, test, "test"), arguments.resume, crew)
     return 1 if images.errors or test.errors else 0
 
 
@@ -136,10 +136,10 @@ def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: W
     """Split, train, choose on validation, score: one run folder."""
     groups = data.near_duplicate_groups(work.images) if work.groups is None else work.groups
     rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject, groups)
-    training, validation = work.whole.take(rows), work.images.take(held_back)
+    training, validation = work.unfitted.take(rows), work.images.take(held_back)
     injected = not validation.labels.any()
     if injected:
-        validation = data.inject_half(work.whole.take(held_back), model.preprocessing, config.seed)
+        validation = data.inject_half(work.unfitted.take(held_back), model.preprocessing, config.seed)
     parts = data.validation_parts(validation.labels, groups[held_back], config.seed)
     trainer = build_trainer(config, model, training, crew)
 
@@ -154,7 +154,7 @@ def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: W
 
 
 def cross_validate(
-    folder: Path, config: TrainConfig, model: models.Detector, images: data.ImageSet, whole: data.ImageSet,
+    folder: Path, config: TrainConfig, model: models.Detector, images: data.ImageSet, unfitted: data.ImageSet,
     arguments: argparse.Namespace, crew: Crew,
 ) -> None:  # fmt: skip
     """A training per fold; then every training image's prediction by a model that never saw it, and what it doubts."""
@@ -162,7 +162,7 @@ def cross_validate(
     parts = data.split_folds(images.labels, groups, arguments.folds, config.seed)
     for number, (rows, held_out) in enumerate(parts, 1):
         print(f"\nfold {number} of {len(parts)}")
-        work = Work(images.take(rows), whole.take(rows), images.take(held_out), "held_out", groups[rows])
+        work = Work(images.take(rows), unfitted.take(rows), images.take(held_out), "held_out", groups[rows])
         path = folder / f"fold-{number}"
         train_one(path, config, copy.deepcopy(model), work, arguments.resume and path.exists(), crew)
     if crew.leads:

@@ -70,7 +70,7 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     model = models.build_model(options.arch, str(options.weights), Preprocessing(options.size))
     batches = sampling.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
     samples = sampling.TrainingImages(
-        image_set(images), options.augmentation, model.preprocessing, whole=True, kinds=kinds
+        image_set(images), options.augmentation, model.preprocessing, unfitted=True, kinds=kinds
     )
     device, workers = pick_device(options.device), sampling.pick_workers(options.workers, cores())
     trainer = Trainer(

@@ -21,7 +21,7 @@ from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 
 PICTURE = 200  # pixels of the longer side, where outlines are to be seen
-THUMBNAIL = 120  # pixels; the galleries stay small enough to be kept in the notebook
+GALLERY_SIDE = 120  # pixels; the galleries stay small enough to be kept in the notebook
 GRID = np.linspace(0, 1, 201)  # where a curve's interval is evaluated
 
 
@@ -202,4 +202,4 @@ def gallery(run: Evaluation, outcome: str, each: int = 6) -> Figure:
     images = run.images(chosen)
     titles = [f"{Path(row.path).stem}\nP {row.probability:.3f}" for row in run.table.iloc[chosen].itertuples()]
     heatmaps = explain(run.model, images) if run.model else None
-    return plot_gallery([resize(image, THUMBNAIL) for image in images], titles, heatmaps, each)
+    return plot_gallery([resize(image, GALLERY_SIDE) for image in images], titles, heatmaps, each)

@@ -62,7 +62,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedImage:
     """One file to write: `kind` is "" for a clean one."""
 
     base: Path
@@ -115,7 +115,7 @@ def choose_test(groups: np.ndarray, share: float, rng: np.random.Generator) -> n
     return chosen
 
 
-def plan(bases: Sequence[Path], groups: np.ndarray, settings: Settings) -> list[Job]:
+def plan(bases: Sequence[Path], groups: np.ndarray, settings: Settings) -> list[PlannedImage]:
     """Who gets which artifact in which split; kinds and severities come equally often.
 
     Exactly round(prevalence * N) of all N files get one, and the same share of each split, to within one file.
@@ -131,7 +131,7 @@ def plan(bases: Sequence[Path], groups: np.ndarray, settings: Settings) -> list[
         rows = rng.permutation(np.flatnonzero(in_test == (split == "test")))
         for position, row in enumerate(rows):
             kind, severity = next(deck) if position < count else ("", 0)
-            jobs.append(Job(bases[row], int(groups[row]), split, int(next(numbers)), kind, severity))
+            jobs.append(PlannedImage(bases[row], int(groups[row]), split, int(next(numbers)), kind, severity))
     return sorted(jobs, key=lambda job: job.name)
 
 
@@ -147,7 +147,7 @@ def _endless(cells: list[T], rng: np.random.Generator):
         yield from (cells[i] for i in rng.permutation(len(cells)))
 
 
-def render(job: Job, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def render(job: PlannedImage, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of one file, (H, W, 3) uint8, and its mask (H, W) bool. Raises ImageError."""
     image = read_image(job.base)
     if settings.size:
@@ -159,7 +159,7 @@ def render(job: Job, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     return inject(image, job.kind, job.severity, np.random.default_rng((settings.seed, job.index)))
 
 
-def _write(job: Job, images: Path, out: Path, settings: Settings) -> dict | ImageError:
+def _write(job: PlannedImage, images: Path, out: Path, settings: Settings) -> dict | ImageError:
     """Write one file and, on request, its mask; returns its row of injected.csv."""
     try:
         pixels, mask = render(job, settings)

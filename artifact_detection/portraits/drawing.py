@@ -9,7 +9,7 @@ from artifact_detection.portraits.clothes import Body
 from artifact_detection.portraits.hair import Hair, paint_bun
 from artifact_detection.portraits.hats import Hood, paint_hat
 from artifact_detection.portraits.person import random_person
-from artifact_detection.portraits.scenes import SCENES, Scene
+from artifact_detection.portraits.scenes import SCENES, Setting
 
 
 def draw_portrait(rng: np.random.Generator, size: int = 192) -> tuple[np.ndarray, Face]:
@@ -20,7 +20,7 @@ def draw_portrait(rng: np.random.Generator, size: int = 192) -> tuple[np.ndarray
     return paint_portrait(SCENES[str(rng.choice(list(SCENES)))], rng, size)
 
 
-def paint_portrait(scene: Scene, rng: np.random.Generator, size: int) -> tuple[np.ndarray, Face]:
+def paint_portrait(scene: Setting, rng: np.random.Generator, size: int) -> tuple[np.ndarray, Face]:
     """As `draw_portrait`, in a given scene."""
     person = random_person(rng, scene.hats, scene.garments)
     light = scene.light(rng).exposed_for(person.skin)

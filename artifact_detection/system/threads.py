@@ -11,7 +11,7 @@ from typing import TypeVar
 BATCH = 256  # tasks handed to the threads at a time, so that memory does not grow with the number of files
 AHEAD = 3  # batches that are prepared in advance
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Task, Result = TypeVar("Task"), TypeVar("Result")
 
 
 def cores() -> int:
@@ -21,7 +21,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_threads(act: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def in_threads(act: Callable[[Task], Result], items: Sequence[Task]) -> Iterator[Result]:
     """`map` by several threads, in order: for work that waits for the disk or computes outside Python."""
     with ThreadPoolExecutor(max_workers=min(8, 2 * cores())) as threads:
         for start in range(0, len(items), BATCH):
@@ -29,7 +29,7 @@ def in_threads(act: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
 
 
 def prepared_batches(
-    prepare: Callable[[Item], Result], batches: Sequence[Sequence[Item]], threads: int
+    prepare: Callable[[Task], Result], batches: Sequence[Sequence[Task]], threads: int
 ) -> Iterator[list[Result]]:
     """`prepare` every item in threads, AHEAD batches in advance; yield the results batch by batch, in order."""
     ahead = AHEAD * max(map(len, batches), default=0)
@@ -39,7 +39,7 @@ def prepared_batches(
             yield list(islice(results, len(batch)))
 
 
-def in_order(act: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+def in_order(act: Callable[[Task], Result], items: Iterable[Task], threads: int, ahead: int) -> Iterator[Result]:
     """`act` on items in threads, at most `ahead` in advance; yield the results in order."""
     waiting = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -107,7 +107,7 @@ def load_images(dataset: Path, split: str, preprocessing: Preprocessing, cache: 
     return ImageSet(dataset, usable, cached.images, errors, tuple(listing.others))
 
 
-def enlarged(images: ImageSet, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
+def unfitted(images: ImageSet, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
     """The same images, decoded again, larger than the network sees them: artifacts go in there.
 
     Twice as large: the whole image or, for a network that sees the face alone, its crop. Four times as large and whole
@@ -121,7 +121,7 @@ def enlarged(images: ImageSet, preprocessing: Preprocessing, cache: Path | None)
 
 
 def left_to_fit(preprocessing: Preprocessing) -> Preprocessing:
-    """What is still to be done to `enlarged` images: faces are cropped already."""
+    """What is still to be done to `unfitted` images: faces are cropped already."""
     return replace(preprocessing, crop="full") if preprocessing.crop == "face" else preprocessing
 
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import io
 import json
+import math
 import platform
 import subprocess
 import time
@@ -42,7 +43,8 @@ class RunFolder:
         self.path, self.identity, self.crew = path, identity, crew
         self._writer, self._pending = ThreadPoolExecutor(1, "save"), Future()
         self._pending.set_result(None)
-        self._best, self._saved = None, time.monotonic()
+        # The first epoch is saved at once: from then on there is a last.pt beside every best.pt.
+        self._best, self._saved = None, -math.inf
 
     @classmethod
     @contextmanager

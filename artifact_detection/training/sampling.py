@@ -136,7 +136,7 @@ def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:
 class TrainingImages(Dataset):
     """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
 
-    whole: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts;
+    unfitted: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts;
     kinds: which ones. benign: share of the images that get a benign edit, artifact or not. degraded: share of the
     samples that go through scaling, noise and JPEG; an image with and without an artifact goes through the same.
     regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
@@ -148,7 +148,7 @@ class TrainingImages(Dataset):
         images: ImageSet,
         preset: str,
         preprocessing: Preprocessing,
-        whole: bool = False,
+        unfitted: bool = False,
         slightest: int = 1,
         kinds: Sequence[str] = tuple(KINDS),
         benign: float = 0.0,
@@ -157,8 +157,8 @@ class TrainingImages(Dataset):
     ):
         self.kinds, self.preset, self.benign, self.degraded, self.regions = kinds, preset, benign, degraded, regions
         self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
-        self.augment, self.preprocessing, self.whole = augmentation(preset), preprocessing, whole
-        if whole:
+        self.augment, self.preprocessing, self.unfitted = augmentation(preset), preprocessing, unfitted
+        if unfitted:
             self.preprocessing = left_to_fit(preprocessing)
         self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
 
@@ -173,7 +173,7 @@ class TrainingImages(Dataset):
         rng = np.random.default_rng((sample.seed, 2))  # of both twins: only the artifact is to tell them apart
         if rng.random() < self.degraded:
             image = degrade(image, rng)
-        if self.whole:
+        if self.unfitted:
             painted = self.preprocessing.fit_mask(painted, image) if self.regions else painted
             image = self.preprocessing.fit(image)
         if not self.regions:

@@ -100,7 +100,7 @@ def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, c
         cv2.imwrite(str(folder / f"{number}.png"), image.clip(0, 255).astype(np.uint8)[..., ::-1])
     preprocessing = Preprocessing(64, crop=crop)
     scored = data.load_images(tmp_path, "train", preprocessing, None)
-    larger = data.enlarged(scored, preprocessing, None)
+    larger = data.unfitted(scored, preprocessing, None)
     fitted = [data.left_to_fit(preprocessing).fit(larger[row]) for row in range(4)]
     sharpness = [
         np.mean([cv2.Laplacian(image[..., 1], cv2.CV_64F).var() for image in images])

@@ -57,7 +57,7 @@ def test_batches_depend_on_seed_and_epoch_only_and_drop_nothing():
 
 
 def test_sample_is_decided_by_its_seed_and_leaves_torch_alone():
-    samples = TrainingImages(image_set([0, 1]), "heavy", Preprocessing(24), whole=True)
+    samples = TrainingImages(image_set([0, 1]), "heavy", Preprocessing(24), unfitted=True)
     before = torch.get_rng_state()
     (first, label), (again, _), (other, _) = (samples[Sample(1, seed)] for seed in (7, 7, 8))
     assert first.shape == (3, 24, 24) and first.dtype == torch.uint8 and label == 1.0
@@ -83,7 +83,7 @@ def test_at_one_half_every_clean_image_comes_with_and_without_an_artifact():
 
 def test_injected_sample_differs_and_is_labelled():
     images = image_set([CLEAN, ARTIFACT], size=64)
-    samples = TrainingImages(images, "none", Preprocessing(64), whole=True)
+    samples = TrainingImages(images, "none", Preprocessing(64), unfitted=True)
     for inject, label in ((False, CLEAN), (True, ARTIFACT)):
         image, target = samples[Sample(0, 3, inject)]
         assert target == label
@@ -135,9 +135,9 @@ def test_clean_share_counts_repeats_and_injections():
 def test_both_views_are_augmented_each_on_its_own():
     preprocessing = Preprocessing(24, crop="both")
     images = image_set([0], 64)
-    (pair, _) = TrainingImages(images, "heavy", preprocessing, whole=True)[Sample(0, 1)]
+    (pair, _) = TrainingImages(images, "heavy", preprocessing, unfitted=True)[Sample(0, 1)]
     assert pair.shape == (3, 24, 48)
-    left, _ = TrainingImages(images, "heavy", Preprocessing(24), whole=True)[Sample(0, 1)]
+    left, _ = TrainingImages(images, "heavy", Preprocessing(24), unfitted=True)[Sample(0, 1)]
     assert torch.equal(pair[:, :, :24], left)
 
 
@@ -168,7 +168,7 @@ def test_workers_start_before_there_is_work():
 
 def region_samples(labels: list[int], size: int = 64, preset: str = "none", **settings) -> TrainingImages:
     preprocessing = Preprocessing(size, crop=settings.pop("crop", "full"))
-    return TrainingImages(image_set(labels, 2 * size), preset, preprocessing, whole=True, regions=True, **settings)
+    return TrainingImages(image_set(labels, 2 * size), preset, preprocessing, unfitted=True, regions=True, **settings)
 
 
 def test_regions_say_where_and_of_which_family():
