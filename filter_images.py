@@ -17,9 +17,10 @@ Exit codes: 0 done; 1 done, but some files could not be used or placed (listed);
 """
 
 import argparse
+import errno
+import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -48,19 +49,22 @@ from artifact_detection.filtering.decisions import DecisionError, Decisions, rea
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import Record, Store, Stores, database
-from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
+from artifact_detection.filtering.store import SUFFIX, Record, Store, Stores, database
+from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.memory import keep_freed_memory
-from artifact_detection.system.paths import ROOT
+from artifact_detection.system.ownership import NotOursError, OwnFolder
+from artifact_detection.system.paths import ROOT, WORK, printable
 from artifact_detection.system.processes import Crew, join_crew
 
-WORK = ".work"  # below the output folder: what is known so far
+MAKER = "filter_images"
 ITEMS = "items.csv"
 MEND = "`git checkout -- pretrained` brings it back, or pass --model"
+RESULTS = (SCORES, summary.SUMMARY, REPORT, NAME, sample.SAMPLE, sample.RECORD, *export.FILES, *actions.LISTS.values())
 WORTH_INT8 = 2_000  # images: fewer are scored before the fast network is ready
 EXPECTED_ERRORS = (
     actions.ActionError, policy.PolicyError, sample.SampleError, CheckpointError, DecisionError, FolderBusyError,
-    InputError, DeviceError,
+    InputError, DeviceError, ManifestError, NotOursError,
 )  # fmt: skip
 
 
@@ -77,6 +81,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="write the regions for other tools too: coco.json, labelstudio.json or masks/; may be repeated",
     )  # fmt: skip
     parser.add_argument("--undo", action="store_true", help="put moved images back, remove copies and links")
+    parser.add_argument(
+        "--restore-to", type=Path, metavar="DIR",
+        help="with --undo: for images of a folder that was not filtered on this machine, which go nowhere else",
+    )  # fmt: skip
+    parser.add_argument("--null", action="store_true", help="--action list: end each path with NUL, for xargs -0")
     bands = parser.add_argument_group("bands")
     bands.add_argument(
         "--max-clean-loss", type=float, default=0.1, metavar="SHARE",
@@ -143,35 +152,57 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     for name in ("batch", "audit"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name} is at least 1")
+    if options.stability is not None and not 0 <= options.stability <= 1:
+        parser.error("--stability is a distance between 0 and 1")
     options.out = options.out.resolve()
     return options
 
 
 def run(options: argparse.Namespace, crew: Crew) -> int:
-    work = options.out / WORK
+    scorer = load_scorer(options)
+    rules = choose_policy(options, scorer.checkpoint)
     if crew.leads:
-        make_folder(work)
+        make_folder(options.out)
     with exclusive_lock(options.out) if crew.leads else nullcontext():
-        scorer = load_scorer(options)
-        rules = choose_policy(options, scorer.checkpoint)
-        found = gather(options) if crew.leads else None
+        manifest = take_folder(options.out) if crew.leads else None
+        found = gather(options, manifest) if crew.leads else None
         before = sample.read_sample(options.out) if crew.leads else None
         crew.wait()
-        items = found.items if crew.leads else read_items(work / ITEMS)
+        items = found.items if crew.leads else read_items(options.out / WORK / ITEMS)
         agreement = choose_engine(options, crew, scorer, rules, items)
-        rules, judged = look(options, crew, scorer, agreement, items)
+        try:
+            rules, judged = look(options, crew, scorer, agreement, items)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) or crew.world > 1:
+                raise
+            forget(options.out / WORK, error)
+            rules, judged = look(options, crew, scorer, agreement, items)
         if not crew.leads:
             return 0
-        return finish(options, scorer, rules, found, judged, before)
+        return finish(options, manifest, scorer, rules, found, judged, before)
 
 
-def make_folder(work: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Raises ActionError at once where nothing can be written: the results come last."""
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=work).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise actions.ActionError(f"cannot write to {work.parent}: {error.strerror}; pass another --out") from error
+        raise actions.ActionError(f"cannot write to {folder}: {error.strerror}; pass another --out") from error
+
+
+def take_folder(folder: Path) -> Manifest[actions.Placement]:
+    """The folder's transfer list, freed of what a killed run left. Raises NotOursError, ManifestError."""
+    try:
+        own = OwnFolder.claim(folder, MAKER, RESULTS)
+    except NotOursError:
+        raise
+    except OSError as error:
+        raise actions.ActionError(f"cannot write to {folder}: {error.strerror}; pass another --out") from error
+    manifest = actions.transfer_list(own)
+    manifest.recover(actions.read_placements(manifest))
+    return manifest
 
 
 def load_scorer(options: argparse.Namespace) -> Scorer:
@@ -206,23 +237,18 @@ def choose_policy(
     return promises.promised_policy(checkpoint, scores, **wanted, decisions=decisions)
 
 
-def gather(options: argparse.Namespace) -> Inputs:
+def gather(options: argparse.Namespace, manifest: Manifest[actions.Placement]) -> Inputs:
     """Find the images and write down which they are, in the order of the run that this one may go on with."""
-    work = options.out / WORK
-    remove_leftovers([options.out, work, *placed_folders(options.out)])
+    items = options.out / WORK / ITEMS
     found = Inputs.scan(options.inputs, options.out)
     actions.refuse(options.action, found.items)
-    found.items = in_earlier_order(found.items, read_items(work / ITEMS), set(actions.places(options.out)))
+    found.items = in_earlier_order(found.items, read_items(items), actions.places(manifest))
     if not found.items:
         raise InputError(f"no image in {', '.join(options.inputs)}")
-    write_items(work / ITEMS, found.items)
+    write_items(items, found.items)
+    folders = [path for path in options.inputs if os.path.isdir(path)]
+    manifest.own.admit([*folders, *{os.path.dirname(item.origin) for item in found.items}])
     return found
-
-
-def placed_folders(folder: Path) -> set[Path]:
-    """Where a run that was killed may have left an unfinished file."""
-    rows = actions.read_placements(folder)
-    return {path.parent for row in rows for path in (folder / row.destination, Path(row.source))}
 
 
 def choose_engine(
@@ -258,6 +284,13 @@ def store_key(scorer: Scorer) -> str:
     return f"{scorer.model_id}-{scorer.engine.name}"
 
 
+def forget(work: Path, error: sqlite3.DatabaseError) -> None:
+    """Remove stores that are damaged: nothing but scores is in them."""
+    print(f"filter_images: the scores in {work} are damaged ({error}): all images are scored again", file=sys.stderr)
+    for path in work.glob(f"*{SUFFIX}*"):
+        path.unlink()
+
+
 def look(
     options: argparse.Namespace, crew: Crew, scorer: Scorer, agreement: int8.Agreement | None, items: list[Item]
 ) -> tuple[policy.Policy, list[Judged]]:
@@ -291,6 +324,7 @@ def look(
 
 def finish(
     options: argparse.Namespace,
+    manifest: Manifest[actions.Placement],
     scorer: Scorer,
     rules: policy.Policy,
     found: Inputs,
@@ -301,9 +335,9 @@ def finish(
     write_scores(options.out, judged, scorer.model_id)
     problems = []
     if options.action == "list":
-        actions.write_lists(judged, options.out)
+        problems = actions.write_lists(judged, options.out, b"\0" if options.null else b"\n")
     elif options.action != "report":
-        problems = actions.place(judged, options.out, options.action, scorer.model_id)
+        problems = actions.place(judged, manifest, options.action, scorer.model_id)
     groups = sample.by_band(judged, rules)
     drawn = sample.update(options.out, before, groups, options.audit, rules, scorer.model_id)
     facts = summary.summarize(judged, found, rules, scorer, problems, audit(options, drawn, groups, rules))
@@ -314,7 +348,7 @@ def finish(
         places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:
         todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint["threshold"])
-        places.append(f"review page: {show(options, scorer, rules, judged, facts, todo)}")
+        places.append(f"review page: {show(options, manifest, scorer, rules, judged, facts, todo)}")
     else:
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
     print(facts.text(), *places, sep="\n")
@@ -337,6 +371,7 @@ def audit(
 
 def show(
     options: argparse.Namespace,
+    manifest: Manifest[actions.Placement],
     scorer: Scorer,
     rules: policy.Policy,
     judged: list[Judged],
@@ -352,7 +387,7 @@ def show(
             rules,
             lines=facts.lines(),
             comparisons=facts.comparisons,
-            places=actions.places(options.out),
+            places=actions.places(manifest),
             model=scorer.model_id,
             limit=options.gallery,
             todo=todo,
@@ -360,12 +395,13 @@ def show(
 
 
 def undo(options: argparse.Namespace) -> int:
-    if not options.out.is_dir():
-        raise actions.ActionError(f"nothing to undo: no folder {options.out}")
+    if not (options.out / NAME).is_file():
+        raise actions.ActionError(f"nothing to undo: no {NAME} in {options.out}")
     with exclusive_lock(options.out):
-        remove_leftovers(placed_folders(options.out))
-        done, left = actions.undo(options.out)
-    print(f"put back {done} images" + "".join(f"\n  {line}" for line in left))
+        manifest = actions.transfer_list(OwnFolder.claim(options.out, MAKER))
+        manifest.recover(actions.read_placements(manifest))
+        done, left = actions.undo(manifest, options.restore_to and options.restore_to.resolve())
+    print(f"put back {done} images" + "".join(f"\n  {printable(line)}" for line in left))
     return int(bool(left))
 
 
@@ -384,8 +420,16 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(f"filter_images: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:  # of the disk, or of another process
         print(f"filter_images: {options.out / WORK}: {error}. No file is lost; run it again", file=sys.stderr)
+    except sqlite3.DatabaseError as error:
+        print(
+            f"filter_images: {options.out / WORK}: {error}. Delete its *{SUFFIX}; only scores go",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        print("filter_images: stopped. No file is lost; run it again to go on", file=sys.stderr)
+        return 130
     return 2
 
 

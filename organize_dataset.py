@@ -3,7 +3,7 @@
     python organize_dataset.py                                  # test_data/ -> dataset/
     python organize_dataset.py --source faces --splits train --dry-run
     python organize_dataset.py --labels decisions.csv           # what people decided about images, wherever they lie
-    python organize_dataset.py --undo
+    python organize_dataset.py --undo                            # a folder from elsewhere: --undo --restore-to DIR
 
 The label stands in the file's name, or in a table: --labels takes any CSV with a column path or file and a column
 label, decision or verdict. Without --source, the files that it names by their paths go into the first of --splits.
@@ -16,23 +16,19 @@ Exit codes: 0 done; 1 done, but some files could not be used (listed); 2 wrong u
 """
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import permutations
 from pathlib import Path
-
-from tqdm import tqdm
 
 from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, compile_pattern, parse_label
 from artifact_detection.labels_table import LabelsTable, read_labels
 from artifact_detection.organizing import (
-    NAME,
     PLANNED,
     SKIPPED,
-    ManifestError,
     Row,
     inspect_all,
     judge,
@@ -43,13 +39,15 @@ from artifact_detection.organizing import (
     placed_rows,
     scan,
     settle,
-    write_manifest,
 )
-from artifact_detection.system.files import FolderBusyError, exclusive_lock, remove_leftovers
-from artifact_detection.system.paths import ROOT, printable
-from artifact_detection.system.transfers import MODES, undo_all
+from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.manifest import NAME, Manifest, ManifestError
+from artifact_detection.system.ownership import NotOursError, OwnFolder
+from artifact_detection.system.paths import ROOT, lies_in, printable
+from artifact_detection.system.transfers import MODES
 
 TEST_DATA = ROOT / "test_data"
+MAKER = "organize_dataset"
 NOT_LOST = "No file is lost; the next run goes on from here"
 LISTED = 50  # skipped files named on the terminal; the manifest names all
 
@@ -73,6 +71,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
     parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
     parser.add_argument("--undo", action="store_true", help="put moved files back, remove copies and links")
+    parser.add_argument(
+        "--restore-to", type=Path, metavar="DIR",
+        help="with --undo: for files of a dataset that was not organized on this machine, which go nowhere else",
+    )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="more artifacts than clean images is what I mean")
     options = parser.parse_args(arguments)
     try:
@@ -104,15 +106,20 @@ def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
             if source == TEST_DATA:
                 hint = "draw it: python -m artifact_detection.portraits --out test_data --seed 0"
             raise UsageError(f"no folder {source / split}: {hint}")
-    for read in ((source / split).resolve() for split in splits):
+    folders = [(source / split).resolve() for split in splits]
+    for read in folders:
         for written in ((output / split).resolve() for split in splits):
-            if read.is_relative_to(written) or written.is_relative_to(read):
+            if lies_in(read, written) or lies_in(written, read):
                 raise UsageError(f"{written} and {read} overlap: choose another --output")
+    for one, other in permutations(range(len(splits)), 2):
+        if lies_in(folders[one], folders[other]):
+            raise UsageError(f"{splits[one]} lies in {splits[other]} or is the same folder: name it once")
 
 
 def refuse_own_files(files: list[Path], output: Path, split: str) -> None:
     """Raise UsageError if a file of the table lies where it would be written to."""
-    own = next((path for path in files if path.is_relative_to((output / split).resolve())), None)
+    inside = {folder: lies_in(folder, output / split) for folder in {path.parent for path in files}}
+    own = next((path for path in files if inside[path.parent]), None)
     if own:
         raise UsageError(f"{printable(own)} is in the output already: choose another --output")
 
@@ -152,9 +159,13 @@ def refuse_inverted(rows: Iterable[Row], artifact_label: str) -> None:
             )
 
 
-def organize(options: argparse.Namespace) -> int:
+def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     """Sort the source into the output; return the exit code."""
-    earlier = placed_rows(options.output)
+    roots = {path.parent for path in options.table.files()} if options.listed else set()
+    roots |= {(options.source / split).resolve() for split in options.splits if not options.listed}
+    manifest.own.admit(roots, write=not options.dry_run)
+    earlier = placed_rows(manifest)
+    manifest.refuse_strange(earlier)
     refuse_other_settings(earlier, options)
     found = find(options)
     if not options.yes:
@@ -164,9 +175,9 @@ def organize(options: argparse.Namespace) -> int:
         judge_by_table(found, options.table)
     rows = merge(found, earlier, options.output)
     name_destinations(rows)
-    settle(rows, options.output)
+    settle(rows, earlier, manifest)
     planned = sum(row.status == PLANNED for row in rows)
-    placed = 0 if options.dry_run else place(rows, options.output)
+    placed = 0 if options.dry_run else place(rows, manifest)
     print_table(rows, options.splits)
     if options.dry_run:
         print(f"dry run: {planned} files to {options.mode}, nothing was written")
@@ -183,7 +194,11 @@ def find(options: argparse.Namespace) -> list[Row]:
         found = [judge(path, "", options.splits[0], options.label_of, options.mode) for path in options.table.files()]
     else:
         folders = [((options.source / split).resolve(), split) for split in options.splits]
-        found = [row for folder, split in folders for row in scan(folder, split, options.label_of, options.mode)]
+        found = [
+            row
+            for folder, split in folders
+            for row in scan(folder, split, options.label_of, options.mode, options.output)
+        ]
     if options.table:
         judge_by_table(found, options.table)
     return found
@@ -228,56 +243,48 @@ def print_table(rows: list[Row], splits: list[str]) -> None:
         print(f"  and {len(troubled) - LISTED} more, all named in {NAME}")
 
 
-def undo(options: argparse.Namespace) -> int:
+def undo(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     """Take an organized folder apart again; return the exit code. What cannot be undone stays and is named."""
-    output = options.output
-    if not (output / NAME).exists():
-        raise UsageError(f"nothing to undo: no {NAME} in {output}")
-    rows = placed_rows(output)
-    reasons = undo_all([row.transfer(output) for row in rows], options.dry_run)
-    reasons = tqdm(reasons, desc="undoing", total=len(rows), unit="file", disable=None)
-    for reason, row in zip(reasons, rows, strict=True):
-        row.reason = reason
-    left = [row for row in rows if row.reason]
+    if not manifest.exists():
+        raise UsageError(f"nothing to undo: no {NAME} in {options.output}")
+    rows = manifest.going_home(placed_rows(manifest), options.restore_to)
+    reasons = manifest.undo(rows, options.dry_run)
     if not options.dry_run:
-        take_apart(output, rows, left)
-    for row in left:
-        print(f"  {printable(row.destination)}: {row.reason}")
+        manifest.take_apart(rows, reasons)
+    left = [f"  {printable(row.destination)}: {reason}" for row, reason in zip(rows, reasons, strict=True) if reason]
+    print(*left, sep="\n", end="\n" * bool(left))
     would = "dry run: would undo" if options.dry_run else "undid"
     print(f"{would} the {options.mode if not rows else rows[0].mode} of {len(rows) - len(left)} files")
     return int(bool(left))
 
 
-def take_apart(output: Path, rows: list[Row], left: list[Row]) -> None:
-    """Remove the folders that are empty now, and the manifest unless it still names a file."""
-    folders = {parent for row in rows for parent in Path(row.destination).parents}
-    for folder in sorted(folders, reverse=True):
-        with suppress(OSError):  # not empty
-            (output / folder).rmdir()
-    remaining = [row for row in left if os.path.lexists(output / row.destination)]
-    if remaining:
-        write_manifest(output, remaining)
-    else:
-        (output / NAME).unlink()
-
-
 @contextmanager
-def working_in(output: Path, undo: bool) -> Iterator[None]:
+def working_in(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
     """Have the output folder for this process alone, freed of what a killed run left behind.
 
     At the end it is removed if it is empty, unless the user made it.
     """
-    ours = undo or not output.exists()
+    made = undo or not output.exists()
     output.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(output):
-            known = (path for row in placed_rows(output) for path in (row.source, output / row.destination))
-            remove_leftovers({output, *(path.parent for path in known)})
-            yield
+            manifest = Manifest(OwnFolder.claim(output, MAKER, () if undo else (NAME,)), Row)
+            try:
+                manifest.recover(placed_rows(manifest))
+                yield manifest
+            finally:
+                if not manifest.exists():
+                    manifest.own.dissolve()
     finally:
-        if ours:
+        if made:
             with suppress(OSError):  # not empty
                 output.rmdir()
+
+
+@contextmanager
+def looking_at(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
+    """The output folder for a dry run: nothing is written."""
+    yield Manifest(OwnFolder.find(output) or OwnFolder(output, MAKER, ""), Row)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -291,9 +298,10 @@ def main(arguments: list[str] | None = None) -> int:
             refuse_folders(options.source, options.output, options.splits)
         elif not options.output.is_dir():
             raise UsageError(f"nothing to undo: no folder {options.output}")
-        with nullcontext() if options.dry_run else working_in(options.output, options.undo):
-            return act(options)
-    except (UsageError, ManifestError, FolderBusyError) as error:
+        work_in = looking_at if options.dry_run else working_in
+        with work_in(options.output, options.undo) as manifest:
+            return act(options, manifest)
+    except (UsageError, ManifestError, NotOursError, FolderBusyError) as error:
         print(f"organize_dataset: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"organize_dataset: stopped. {NOT_LOST}", file=sys.stderr)

@@ -9,6 +9,12 @@ import pytest
 from tests import toys
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory):
+    """Records are not signed with the secret of whoever runs the tests; processes that the tests start inherit it."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture
 def no_sync(monkeypatch):
     """Syncing guards against a power cut, which no test can make, and takes most of the time."""

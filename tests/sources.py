@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 import organize_dataset
+from artifact_detection.system.paths import RECORD, WORK
 
 ROOT = Path(organize_dataset.__file__).parent
 
@@ -29,8 +30,9 @@ def draw_source(folder, per_class=(4, 2)):
 
 
 def tree(folder):
-    """Every file below a folder with its bytes."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file below a folder with its bytes, but a record of ours: its key is random."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.parts[-2:] != (WORK, RECORD))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def manifest(folder):

@@ -1,57 +1,38 @@
-"""Bringing images where their band belongs, and back: a manifest first, then one transfer at a time."""
+"""Bringing images where their band belongs, and back: the rows of the manifest, and what is said of each."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, fields
-from itertools import count
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.results import Judged
-from artifact_detection.filtering.shards import Extraction
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.paths import harmless, printable_path, same_name
-from artifact_detection.system.tables import read_table, write_table
-from artifact_detection.system.transfers import MODES, Transfer, carry_out_all, undo_all
+from artifact_detection.system.manifest import NAME, Manifest, ManifestError, ManifestRow
+from artifact_detection.system.ownership import OwnFolder
+from artifact_detection.system.paths import FreeNames, harmless, printable_path
+from artifact_detection.system.transfers import MODES
 
-MANIFEST = "manifest.csv"
 ACTIONS = ("report", *MODES, "list")
 FOLDERS = {KEEP: "kept", REVIEW: "review", REJECT: "rejected"}
+LISTS = {band: f"{folder}.txt" for band, folder in FOLDERS.items()}
 
 
 class ActionError(Exception):
     """An action that cannot be done as asked; nothing was touched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """One row of the manifest: an image, its place below the output folder, and the evidence for it."""
+@dataclass(slots=True)
+class Placement(ManifestRow):
+    """An image, its place below the output folder, and the evidence for it."""
 
-    source: str
-    destination: str
-    mode: str
-    sha256: str
-    band: str
-    probability: str
-    threshold: str
-    model: str
-    reason: str
-    offset: str = ""  # of a member of a tar shard; else empty
-    bytes: str = ""
-
-    def transfer(self, folder: Path) -> Transfer:
-        destination = folder / self.destination
-        if self.offset:
-            return Extraction(Path(self.source), destination, "copy", self.sha256, int(self.offset), int(self.bytes))
-        return Transfer(Path(self.source), destination, self.mode, self.sha256)
-
-
-COLUMNS = tuple(one.name for one in fields(Placement))
+    band: str = ""
+    probability: str = ""
+    threshold: str = ""
+    model: str = ""
+    reason: str = ""
 
 
 def refuse(action: str, items: Iterable[Item]) -> None:
@@ -60,42 +41,36 @@ def refuse(action: str, items: Iterable[Item]) -> None:
         raise ActionError(f"--action {action} cannot take images out of a tar shard: use copy or list")
 
 
-def read_placements(folder: Path) -> list[Placement]:
-    """The manifest's rows, none if there is no manifest. Raises ActionError if it is damaged."""
-    path = folder / MANIFEST
-    if not path.exists():
-        return []
-    try:
-        return [_checked(Placement(**{name: row[name] for name in COLUMNS}), path) for row in read_table(path, COLUMNS)]
-    except ValueError as error:
-        raise ActionError(str(error)) from error
+def transfer_list(own: OwnFolder) -> Manifest[Placement]:
+    return Manifest(own, Placement)
 
 
-def _checked(row: Placement, path: Path) -> Placement:
-    """Raises ValueError for a row that this module can not have written: it must not lead out of the folder."""
-    inside = row.destination.split("/")[0] in FOLDERS.values() and ".." not in row.destination.split("/")
-    if not inside or row.mode not in MODES or (row.offset and not (row.offset + row.bytes).isdecimal()):
-        raise ValueError(f"{path} is damaged: {row.source} -> {row.destination}")
-    return row
+def read_placements(manifest: Manifest[Placement]) -> list[Placement]:
+    """The manifest's rows, none if there is no manifest. Raises ManifestError if it is damaged."""
+    rows = manifest.read()
+    for row in rows:
+        if row.destination.split("/")[0] not in FOLDERS.values():
+            raise ManifestError(f"{manifest.folder / NAME} is damaged: {row.source} -> {row.destination}")
+    return rows
 
 
-def places(folder: Path) -> dict[str, Path]:
+def places(manifest: Manifest[Placement]) -> dict[str, Path]:
     """Where the images are that an earlier move has taken away, by their path."""
-    rows = (row for row in read_placements(folder) if row.mode == "move")
-    return {row.source: folder / row.destination for row in rows if not os.path.lexists(row.source)}
+    rows = (row for row in read_placements(manifest) if row.mode == "move")
+    found = {str(row.source): manifest.folder / row.destination for row in rows if not os.path.lexists(row.source)}
+    return {path: place for path, place in found.items() if os.path.lexists(place)}
 
 
 def plan(judged: Iterable[Judged], mode: str, model: str) -> tuple[list[Placement], list[str]]:
     """A placement for every usable image, and a line for each that cannot be placed."""
-    placements, problems, taken = [], [], set()
+    placements, problems, names = [], [], FreeNames()
     for row in judged:
         problem = row.band and _why_not(row, mode)
         if problem:
             problems.append(f"{printable_path(row.record.path)}: {problem}")
         elif row.band:
-            destination = next(name for name in _candidates(row) if same_name(name) not in taken)
-            taken.add(same_name(destination))
-            placements.append(_placement(row, destination, mode, model))
+            name = Path(harmless(Path(row.item.name).as_posix()))
+            placements.append(_placement(row, names.take((FOLDERS[row.band] / name).as_posix()), mode, model))
     return placements, problems
 
 
@@ -105,87 +80,82 @@ def _why_not(row: Judged, mode: str) -> str:
     return "not placed, a symbolic link cannot be moved" if mode == "move" and os.path.islink(row.item.file) else ""
 
 
-def _candidates(row: Judged) -> Iterator[str]:
-    name = Path(harmless(Path(row.item.name).as_posix()))
-    yield (FOLDERS[row.band] / name).as_posix()
-    yield from ((FOLDERS[row.band] / name.with_name(f"{number}-{name.name}")).as_posix() for number in count(2))
-
-
 def _placement(row: Judged, destination: str, mode: str, model: str) -> Placement:
     record, verdict, item = row.record, row.verdict, row.item
     return Placement(
-        source=item.file,
+        source=Path(item.origin),
         destination=destination,
         mode=mode,
         sha256=record.sha256,
+        bytes=item.bytes,
+        offset=item.offset if item.in_shard else None,
         band=verdict.band,
         probability=f"{record.probability:.6f}",
         threshold="" if verdict.threshold is None else f"{verdict.threshold:.6f}",
         model=model,
         reason=verdict.reason,
-        offset=str(item.offset) if item.in_shard else "",
-        bytes=str(item.bytes) if item.in_shard else "",
     )
 
 
-def place(judged: list[Judged], folder: Path, mode: str, model: str) -> list[str]:
+def place(judged: list[Judged], manifest: Manifest[Placement], mode: str, model: str) -> list[str]:
     """Bring every image where it belongs; return a line for each that is not there.
 
     What an earlier run placed elsewhere is put back first. The manifest is on disk before a file is touched, so a
     run that was killed is finished by running it again.
     """
     planned, problems = plan(judged, mode, model)
-    earlier = read_placements(folder)
-    sources = {row.item.file for row in judged}
-    foreign = sum(row.source not in sources for row in earlier)
+    earlier = read_placements(manifest)
+    manifest.refuse_strange(earlier)
+    sources = {row.item.origin for row in judged}
+    foreign = sum(str(row.source) not in sources and _exists(row, manifest) for row in earlier)
     if foreign:
-        raise ActionError(f"{folder} holds {foreign} images that are not among the inputs: --undo, or another --out")
-    stale = [row for row in earlier if row not in set(planned)]
-    reasons = list(undo_all([row.transfer(folder) for row in stale]))
-    stuck = [row for row, reason in zip(stale, reasons, strict=True) if reason]
-    problems += [f"{row.destination}: {reason}" for row, reason in zip(stale, reasons, strict=True) if reason]
-    held = {(row.source, row.offset) for row in stuck}
-    planned = [row for row in planned if (row.source, row.offset) not in held]
-    _write(folder, [*stuck, *planned])
-    errors = carry_out_all([row.transfer(folder) for row in planned])
-    errors = tqdm(errors, desc=mode, total=len(planned), unit="img", disable=None)
-    return problems + [
-        f"{row.source}: not placed, {error.strerror or error}"
-        for row, error in zip(planned, errors, strict=True)
-        if error
-    ]
+        where = manifest.folder
+        raise ActionError(f"{where} holds {foreign} images that are not among the inputs: --undo, or another --out")
+    wanted = {row.key for row in planned}
+    stale = [row for row in earlier if row.key not in wanted]
+    reasons = manifest.undo(stale)
+    problems += _lines(stale, reasons)
+    stuck = [row for row, why in zip(stale, reasons, strict=True) if why and _is_there(row, manifest)]
+    held = {(row.source, row.offset) for row in stuck} | {row.destination for row in stuck}
+    planned = [row for row in planned if not {(row.source, row.offset), row.destination} & held]
+    reasons = [why for _, why in manifest.reasons(planned, earlier)]
+    problems += [f"{row.source}: not placed, {why}" for row, why in zip(planned, reasons, strict=True) if why]
+    planned = [row for row, why in zip(planned, reasons, strict=True) if not why]
+    manifest.write([*stuck, *planned])
+    reasons = manifest.carry_out(planned, mode)
+    return problems + [f"{row.source}: {why}" for row, why in zip(planned, reasons, strict=True) if why]
 
 
-def _write(folder: Path, rows: Iterable[Placement]) -> None:
-    write_table(folder / MANIFEST, COLUMNS, ({name: getattr(row, name) for name in COLUMNS} for row in rows))
+def _exists(row: Placement, manifest: Manifest[Placement]) -> bool:
+    return os.path.lexists(row.source) or _is_there(row, manifest)
 
 
-def write_lists(judged: list[Judged], folder: Path) -> None:
-    """kept.txt, review.txt, rejected.txt: the paths, one a line, as the file system spells them."""
+def _is_there(row: Placement, manifest: Manifest[Placement]) -> bool:
+    return os.path.lexists(manifest.folder / row.destination)
+
+
+def _lines(rows: Sequence[Placement], reasons: Sequence[str]) -> list[str]:
+    return [f"{row.destination}: {reason}" for row, reason in zip(rows, reasons, strict=True) if reason]
+
+
+def write_lists(judged: list[Judged], folder: Path, end: bytes = b"\n") -> list[str]:
+    """kept.txt, review.txt, rejected.txt: the paths as the file system spells them, `end` after each.
+
+    Returns a line for each that a list cannot hold: half a name with a line break in it may be another file's.
+    """
+    problems = []
     for band in BANDS:
-        lines = [os.fsencode(row.record.path) + b"\n" for row in judged if row.band == band]
-        write_atomic(folder / f"{FOLDERS[band]}.txt", b"".join(lines))
+        paths = [os.fsencode(row.record.path) for row in judged if row.band == band]
+        odd = {path for path in paths if end in path or (end == b"\n" and path.endswith(b"\r"))}
+        problems += [f"{os.fsdecode(path)}: not listed, a line break in its name: use --null" for path in odd]
+        write_atomic(folder / LISTS[band], b"".join(path + end for path in paths if path not in odd))
+    return problems
 
 
-def undo(folder: Path) -> tuple[int, list[str]]:
+def undo(manifest: Manifest[Placement], restore_to: Path | None) -> tuple[int, list[str]]:
     """Put back what the manifest names: how many images, and a line for each that stays where it is."""
-    rows = read_placements(folder)
-    if not rows:
-        raise ActionError(f"nothing to undo: no {MANIFEST} in {folder}")
-    reasons = undo_all([row.transfer(folder) for row in rows])
-    reasons = list(tqdm(reasons, desc="undoing", total=len(rows), unit="img", disable=None))
-    left = [row for row, reason in zip(rows, reasons, strict=True) if reason]
-    _remove_empty(folder)
-    if left:
-        _write(folder, left)
-    else:
-        (folder / MANIFEST).unlink()
-    lines = [f"{row.destination}: {reason}" for row, reason in zip(rows, reasons, strict=True) if reason]
-    return len(rows) - len(left), lines
-
-
-def _remove_empty(folder: Path) -> None:
-    for name in FOLDERS.values():
-        for below, _, _ in os.walk(folder / name, topdown=False):
-            with suppress(OSError):
-                os.rmdir(below)
+    rows = manifest.going_home(read_placements(manifest), restore_to)
+    reasons = manifest.undo(rows)
+    manifest.take_apart(rows, reasons)
+    lines = _lines(rows, reasons)
+    return len(rows) - len(lines), lines

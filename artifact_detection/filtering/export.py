@@ -27,6 +27,7 @@ from artifact_detection.system.tables import read_table, write_table
 
 COCO, MASKS, INDEX = "coco.json", "masks", "masks.csv"
 LABEL_STUDIO, INTERFACE = "labelstudio.json", "labelstudio.xml"
+FILES = (COCO, MASKS, LABEL_STUDIO, INTERFACE)  # what an output folder gets
 COLOURS = ((0, 0, 0), (86, 180, 233), (230, 159, 0), (204, 121, 167), (240, 228, 66))  # nothing, then the families
 LABELING = (
     '<View><Image name="image" value="$image"/><RectangleLabels name="family" toName="image">'

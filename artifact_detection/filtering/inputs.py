@@ -1,24 +1,21 @@
 """What the user points at -> one `Item` per image: folders, files, lists of paths, tar shards, standard input."""
 
 import csv
-import io
 import os
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import BinaryIO
 
+from artifact_detection.filtering.shards import COMPRESSED, TAR, images_in, is_tar
 from artifact_detection.labels import IMAGE_SUFFIXES
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.paths import find_files, harmless
+from artifact_detection.system.paths import find_files, harmless, lies_in
+from artifact_detection.system.tables import table_text
 
 LISTS = frozenset({".txt", ".lst"})
-TAR = ".tar"
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-MAX_NESTING = 3  # tar in tar in tar
 INSIDE = "::"  # between a shard's path and the name of its member
 
 
@@ -46,6 +43,11 @@ class Item:
         return self.offset >= 0
 
     @property
+    def origin(self) -> str:
+        """The file that the user named: an image that was moved away is read elsewhere."""
+        return self.file if self.in_shard else self.path
+
+    @property
     def stamp(self) -> tuple[int, int, int]:
         """What has to be unchanged for an earlier score to count."""
         return self.offset, self.bytes, self.mtime_ns
@@ -62,10 +64,13 @@ class Inputs:
     @classmethod
     def scan(cls, inputs: Iterable[str], output: Path) -> "Inputs":
         """Everything below the inputs but what lies in `output`. Raises InputError for an input that is not there."""
-        found, seen, own = cls(), set(), os.path.join(os.path.abspath(output), "")
+        found, seen, own = cls(), set(), {}
         for argument in inputs:
-            for item in _expand(argument, found.others):
-                if item.file.startswith(own):
+            for item in _expand(argument, found.others, output):
+                folder = os.path.dirname(item.file)
+                if folder not in own:
+                    own[folder] = lies_in(folder, output)
+                if own[folder]:
                     continue
                 if item.path in seen:
                     found.repeated += 1
@@ -75,14 +80,14 @@ class Inputs:
         return found
 
 
-def _expand(argument: str, others: Counter) -> Iterator[Item]:
+def _expand(argument: str, others: Counter, output: Path) -> Iterator[Item]:
     if argument == "-":
         yield from _listed(_lines(sys.stdin.buffer), others)
         return
     path = os.path.abspath(argument)
     suffix = Path(path).suffix.lower()
     if os.path.isdir(path):
-        yield from _below(path, others)
+        yield from _below(path, others, output)
     elif not os.path.lexists(path):
         raise InputError(f"no such file or folder: {argument}")
     elif suffix in LISTS:
@@ -93,8 +98,10 @@ def _expand(argument: str, others: Counter) -> Iterator[Item]:
 
 
 def _lines(handle: BinaryIO) -> list[str]:
-    """The paths of a list, one a line, in the file system's encoding; empty lines are left out."""
-    return [os.fsdecode(line) for line in handle.read().splitlines() if line.strip()]
+    """The paths of a list, each ended by NUL or else one a line, in the file system's encoding; not the empty ones."""
+    data = handle.read()
+    lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    return [os.fsdecode(line) for line in lines if line.strip()]
 
 
 def _listed(paths: Iterable[str], others: Counter) -> Iterator[Item]:
@@ -102,19 +109,15 @@ def _listed(paths: Iterable[str], others: Counter) -> Iterator[Item]:
         yield from _one(path, os.path.basename(path), others)
 
 
-def _below(folder: str, others: Counter) -> Iterator[Item]:
-    for path, problem in find_files(folder):
+def _below(folder: str, others: Counter, output: Path) -> Iterator[Item]:
+    for path, problem in find_files(folder, output):
         name = os.path.relpath(path, folder)
         if problem:
             yield Item(str(path), str(path), name, problem=f"unreadable: {problem}")
-        elif path.suffix.lower() in IMAGE_SUFFIXES or _is_tar(path.name):
+        elif path.suffix.lower() in IMAGE_SUFFIXES or is_tar(path.name):
             yield from _one(str(path), name, others)
         else:
             others[path.suffix.lower()] += 1
-
-
-def _is_tar(name: str) -> bool:
-    return name.lower().endswith((TAR, *COMPRESSED))
 
 
 def _one(path: str, name: str, others: Counter) -> Iterator[Item]:
@@ -137,42 +140,11 @@ def _members(path: str, name: str, mtime_ns: int, others: Counter) -> Iterator[I
     try:
         with open(path, "rb") as handle:
             end = os.fstat(handle.fileno()).st_size
-            for inside, offset, size, problem in _walk_tar(handle, 0, end, 0, others):
+            for inside, offset, size, problem in images_in(handle, 0, end, others):
                 full = f"{path}{INSIDE}{inside}" if inside else path
                 yield Item(full, path, f"{name}/{harmless(inside)}", offset, size, mtime_ns, problem)
     except OSError as error:
         yield Item(path, path, name, problem=f"unreadable: {error.strerror}")
-
-
-def _walk_tar(
-    handle: BinaryIO, start: int, end: int, depth: int, others: Counter
-) -> Iterator[tuple[str, int, int, str]]:
-    """(name, offset in `handle`, bytes, problem) of every image of the archive in bytes `start` to `end`."""
-    handle.seek(start)
-    try:
-        with tarfile.open(fileobj=handle, mode="r:") as archive:
-            for member in archive:
-                if member.offset >= end:  # an inner archive without its end mark: what follows is the outer one's
-                    break
-                yield from _member(handle, member, depth, others)
-    except tarfile.TarError as error:
-        yield "", start, 0, f"unreadable: damaged tar ({error})"
-
-
-def _member(handle, member: tarfile.TarInfo, depth: int, others: Counter) -> Iterator[tuple[str, int, int, str]]:
-    suffix, name, offset = PurePosixPath(member.name).suffix.lower(), member.name, member.offset_data
-    if member.isdir():
-        return
-    if suffix not in IMAGE_SUFFIXES and not _is_tar(name):
-        others[suffix] += 1
-    elif not member.isreg() or member.issparse():
-        yield name, offset, 0, "unreadable: not a regular file in the tar"
-    elif suffix == TAR and depth < MAX_NESTING:
-        for inside, *rest in _walk_tar(handle, offset, offset + member.size, depth + 1, others):
-            yield f"{name}/{inside}".rstrip("/"), *rest
-    else:
-        compressed = "unreadable: compressed or too deeply nested tar" if _is_tar(name) else ""
-        yield name, offset, member.size, compressed
 
 
 def read_bytes(item: Item) -> bytes:
@@ -190,25 +162,32 @@ COLUMNS = tuple(one.name for one in fields(Item))
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
     """Remember the items and their order, for other processes and for a run that goes on. Odd bytes survive."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(item) for item in items)
-    write_atomic(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_atomic(path, table_text(COLUMNS, map(asdict, items)).encode("utf-8", "surrogateescape"))
 
 
 def read_items(path: Path) -> list[Item]:
-    """What `write_items` wrote; nothing if it is not there."""
-    if not path.exists():
+    """What `write_items` wrote; nothing if it is not there or damaged: then only the order is lost."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
+            rows = csv.DictReader(handle, strict=True)
+            return [Item(**row | {name: int(row[name]) for name in ("offset", "bytes", "mtime_ns")}) for row in rows]
+    except (FileNotFoundError, ValueError, KeyError, TypeError, csv.Error):
         return []
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
-        rows = csv.DictReader(handle)
-        return [Item(**row | {name: int(row[name]) for name in ("offset", "bytes", "mtime_ns")}) for row in rows]
 
 
-def in_earlier_order(items: list[Item], earlier: list[Item], gone: set[str]) -> list[Item]:
-    """The items of a run that goes on: the earlier order first, and those that this filter has moved away itself."""
+def in_earlier_order(items: list[Item], earlier: list[Item], places: dict[str, Path]) -> list[Item]:
+    """The items of a run that goes on: the earlier order first, and those that this filter has moved away itself.
+
+    places: where those are now, by their path; they are read there.
+    """
     now = {item.path: item for item in items}
-    order = [now.get(item.path, item) for item in earlier if item.path in now or item.path in gone]
-    known = {item.path for item in order}
-    return order + [item for item in items if item.path not in known]
+    before = {item.path: item for item in earlier}
+    for path, place in places.items():
+        now[path] = _moved(before.get(path) or Item(path, path, place.name), place)
+    order = [now.pop(path) for path in before if path in now]
+    return order + list(now.values())
+
+
+def _moved(item: Item, place: Path) -> Item:
+    status = os.stat(place)
+    return replace(item, file=str(place), bytes=status.st_size, mtime_ns=status.st_mtime_ns)

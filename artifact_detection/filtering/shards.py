@@ -1,34 +1,179 @@
-"""Taking a member out of a tar shard, as a transfer like any other: planned, checked, undone."""
+"""The images in a tar shard: their names and where their bytes are, whatever is damaged or made to do harm.
 
-import hashlib
-from dataclasses import dataclass
+Headers are tarfile's to parse; the walk is our own, so that no size in a header decides how long it takes or how much
+memory: what does not fit into the file is named, and the next header is looked for behind it.
+"""
 
-from artifact_detection.system.files import ChangedBytesError, sha256_file, write_atomic
-from artifact_detection.system.transfers import PENDING, Transfer
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO, NamedTuple
+
+from artifact_detection.images.decoding import MAX_BYTES
+from artifact_detection.labels import IMAGE_SUFFIXES
+
+TAR = ".tar"
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+MAX_NESTING = 3  # tar in tar in tar
+BLOCK = tarfile.BLOCKSIZE
+MAX_NAME = 4096  # bytes of a member's name, as of a path on a disk
+MAX_HEADER = 1 << 20  # bytes of an extended header
+SEARCHED = 1 << 30  # bytes in which a header is looked for behind a damaged one
+MAX_DAMAGE = 1_000  # damaged places that are named in one shard
+WITHOUT_DATA = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
+NOT_REGULAR = "unreadable: not a regular file in the tar"
 
 
-@dataclass(frozen=True)
-class Extraction(Transfer):
-    """Copy `bytes` bytes of the shard `source`, from `offset` on, to `destination`."""
+class Member(NamedTuple):
+    """name in the shard; where its bytes are; problem: why there is nothing to decode."""
 
+    name: str
     offset: int
     bytes: int
+    problem: str = ""
 
-    def carry_out(self) -> None:
-        if self.state() != PENDING:
+
+class DamagedTarError(Exception):
+    """A header that makes no sense; the message says why."""
+
+
+def is_tar(name: str) -> bool:
+    return name.lower().endswith((TAR, *COMPRESSED))
+
+
+def images_in(handle: BinaryIO, start: int, end: int, others: Counter, depth: int = 0) -> Iterator[Member]:
+    """Every image of the archive in bytes `start` to `end`; others: counts the other files by their suffix."""
+    damages = 0
+    for member in _members(handle, start, end):
+        suffix = PurePosixPath(member.name).suffix.lower()
+        if member.name and not member.problem and suffix not in IMAGE_SUFFIXES and not is_tar(member.name):
+            others[suffix] += 1
+        elif suffix == TAR and depth < MAX_NESTING and not member.problem:
+            for inner in images_in(handle, member.offset, member.offset + member.bytes, others, depth + 1):
+                yield inner._replace(name=f"{member.name}/{inner.name}".rstrip("/"))
+        elif is_tar(member.name) and not member.problem:
+            yield member._replace(problem="unreadable: compressed or too deeply nested tar")
+        elif not member.problem and member.bytes > MAX_BYTES:
+            yield member._replace(problem=f"too large: {member.bytes / 1e6:.0f} MB")
+        else:
+            damages += bool(member.problem)
+            if damages > MAX_DAMAGE:
+                yield Member("", start, 0, f"unreadable: damaged tar (over {MAX_DAMAGE} damaged members)")
+                return
+            yield member if member.name or member.offset == start else member._replace(name=f"byte {member.offset}")
+
+
+def _members(handle: BinaryIO, start: int, end: int) -> Iterator[Member]:
+    """Every file of one archive; what is wrong is a member with a problem, without a name if that is not known."""
+    position, extended, budget, empty = start, {}, SEARCHED, True
+    while position is not None and position + BLOCK <= end:
+        try:
+            header = _header(handle, position)
+        except tarfile.EOFHeaderError:  # a block of zeros: the end mark
             return
-        with open(self.source, "rb") as handle:
-            handle.seek(self.offset)
-            data = handle.read(self.bytes)
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise ChangedBytesError(f"{self.source} changed while it was in use")
-        self.destination.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.destination, data)
+        except (tarfile.HeaderError, ValueError, OverflowError) as error:
+            empty = False
+            yield Member("", position, 0, f"unreadable: damaged tar ({error})")
+            position, budget = _next_header(handle, position + BLOCK, end, budget)
+            continue
+        empty = False
+        data = position + BLOCK
+        try:
+            size = _size(header, extended, end - data)
+            if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+                extended |= _extension(handle, header, data, size)
+            elif header.type not in (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK):
+                if header.type != tarfile.DIRTYPE:
+                    yield _file(header, extended, data, size)
+                extended = {}
+            position = data + -(-size // BLOCK) * BLOCK
+        except DamagedTarError as error:
+            yield Member(_short(_name(header, extended)), data, 0, f"unreadable: damaged tar ({error})")
+            extended = {}
+            position, budget = _next_header(handle, data, end, budget)
+    if empty:
+        yield Member("", start, 0, "unreadable: damaged tar (no header)")
 
-    def why_not_undone(self) -> str:
-        """A copy of bytes that the shard may no longer have: it goes only if it is unchanged and they are there."""
-        if not self.destination.is_file():
-            return ""
-        if sha256_file(self.destination) != self.sha256:
-            return "changed since, left where it is"
-        return "" if self.source.is_file() else "its shard is gone, left where it is"
+
+def _header(handle: BinaryIO, position: int) -> tarfile.TarInfo:
+    handle.seek(position)
+    return tarfile.TarInfo.frombuf(handle.read(BLOCK), "utf-8", "surrogateescape")
+
+
+def _size(header: tarfile.TarInfo, extended: dict[str, str], room: int) -> int:
+    """Bytes of data behind a header. Raises DamagedTarError if they cannot be there."""
+    try:
+        size = 0 if header.type in WITHOUT_DATA else int(extended.get("size", header.size))
+    except ValueError:
+        raise DamagedTarError("its size is no number") from None
+    if not 0 <= size <= room:
+        raise DamagedTarError(f"a member of {size} bytes, where {room} are left")
+    return size
+
+
+def _extension(handle: BinaryIO, header: tarfile.TarInfo, data: int, size: int) -> dict[str, str]:
+    """What a header in front of a header says of the next member."""
+    if size > MAX_HEADER:
+        raise DamagedTarError(f"a header of {size} bytes")
+    handle.seek(data)
+    content = handle.read(size)
+    if header.type == tarfile.GNUTYPE_LONGNAME:
+        return {"path": os.fsdecode(content.split(b"\0")[0])}
+    return dict(_records(content))
+
+
+def _records(content: bytes) -> Iterator[tuple[str, str]]:
+    """The records "length key=value" of a pax header. Raises DamagedTarError."""
+    while content.strip(b"\0"):
+        length = content.partition(b" ")[0]
+        if not length.isdigit() or len(length) > 7 or not len(length) + 1 < int(length) <= len(content):
+            raise DamagedTarError("a pax header without sense")
+        key, equals, value = content[len(length) + 1 : int(length)].removesuffix(b"\n").partition(b"=")
+        if not equals:
+            raise DamagedTarError("a pax header without sense")
+        yield key.decode("utf-8", "replace"), os.fsdecode(value)
+        content = content[int(length) :]
+
+
+def _file(header: tarfile.TarInfo, extended: dict[str, str], data: int, size: int) -> Member:
+    name = _name(header, extended)
+    if "\0" in name or len(os.fsencode(name)) > MAX_NAME:
+        return Member(_short(name), data, 0, "unreadable: a name that no file can have")
+    sparse = header.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse.") for key in extended)
+    if sparse or header.type not in (*tarfile.REGULAR_TYPES,):
+        return Member(name, data, 0, NOT_REGULAR)
+    return Member(name, data, size)
+
+
+def _name(header: tarfile.TarInfo, extended: dict[str, str]) -> str:
+    return extended.get("GNU.sparse.name") or extended.get("path") or header.name
+
+
+def _short(name: str) -> str:
+    name = name.replace("\0", "\\0")
+    return name if len(name) <= 100 else f"{name[:100]}..."
+
+
+def _next_header(handle: BinaryIO, position: int, end: int, budget: int) -> tuple[int | None, int]:
+    """Where the next block is that says "ustar" and has the right checksum, None if none is near; what is left of the
+    bytes that may be searched."""
+    while position + BLOCK <= end and budget > 0:
+        handle.seek(position)
+        chunk = handle.read(min(1 << 20, end - position) // BLOCK * BLOCK)
+        if not chunk:
+            break
+        for at in range(0, len(chunk), BLOCK):
+            if chunk[at + 257 : at + 262] == b"ustar" and _is_header(chunk[at : at + BLOCK]):
+                return position + at, budget - at
+        position, budget = position + len(chunk), budget - len(chunk)
+    return None, 0
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError, OverflowError):
+        return False
+    return True

@@ -30,7 +30,9 @@ from artifact_detection.images.listing import list_image_files
 from artifact_detection.images.measure import measure_files
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
+from artifact_detection.system.files import exclusive_lock, write_atomic
+from artifact_detection.system.ownership import NotOursError, OwnFolder
+from artifact_detection.system.paths import WORK, lies_in
 
 SPLITS = ("train", "test")
 COLUMNS = ["file", "base", "group", "kind", "severity", "x0", "y0", "x1", "y1"]
@@ -165,9 +167,9 @@ def _write(job: PlannedImage, images: Path, out: Path, settings: Settings) -> di
         pixels, mask = render(job, settings)
     except ImageError as error:
         return error
-    write_atomic(out / job.name, _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)))
+    write_atomic(out / job.name, _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)), out / WORK)
     if settings.masks:
-        write_atomic(out / "masks" / job.name, _png(mask.astype(np.uint8) * 255))
+        write_atomic(out / "masks" / job.name, _png(mask.astype(np.uint8) * 255), out / WORK)
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     box = (x, y, x + w, y + h) if job.kind else ("",) * 4
     base = job.base.relative_to(images).as_posix()
@@ -184,7 +186,7 @@ def write_set(images: Path, out: Path, settings: Settings) -> tuple[pd.DataFrame
     Raises InjectionError if there is no usable image, or if `out` holds something else.
     """
     images, out = images.resolve(), out.resolve()
-    if out.is_relative_to(images) or images.is_relative_to(out):
+    if lies_in(out, images) or lies_in(images, out):
         raise InjectionError(f"--out {out} and --images {images} overlap: choose another folder")
     bases, groups, problems = list_bases(images)
     if not bases:
@@ -195,7 +197,6 @@ def write_set(images: Path, out: Path, settings: Settings) -> tuple[pd.DataFrame
         folders = [out / part / split for part in ("", "masks")[: 1 + settings.masks] for split in SPLITS]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers([out, *folders])
         rows = _parallel(lambda job: _write(job, images, out, settings), jobs, "writing")
         problems |= {row.path: row.reason for row in rows if isinstance(row, ImageError)}
         table = pd.DataFrame([row for row in rows if isinstance(row, dict)], columns=COLUMNS)
@@ -212,13 +213,17 @@ def _claim(out: Path, settings: Settings, bases: list[Path]) -> None:
     claim = json.dumps({**asdict(settings), "images": hashlib.sha256(listing.encode()).hexdigest()}, indent=1)
     note = out / "settings.json"
     out.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text(encoding="utf-8") == claim:
-        return
-    if any(out.iterdir()):
+    known = note.exists() and note.read_text(encoding="utf-8") == claim
+    if not known and any(path.name != WORK for path in out.iterdir()):
         raise InjectionError(
             f"{out} is not empty and was not made with these images and settings: choose another --out"
         )
-    write_atomic(note, claim)
+    try:
+        OwnFolder.claim(out, "injection")
+    except NotOursError as error:
+        raise InjectionError(str(error)) from error
+    if not known:
+        write_atomic(note, claim)
 
 
 def pick_images(folder: Path, count: int, seed: int) -> tuple[list[np.ndarray], dict[str, str]]:

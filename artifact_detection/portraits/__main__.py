@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_folders(options.out, plan)
         for split, index, label in tqdm(plan, unit=" images", disable=None):
             image = dataset.labelled_portrait(index, label, split, options.seed, options.size)
-            write_atomic(options.out / split / dataset.file_name(index, label), dataset.png_bytes(image))
+            _write(options.out / split / dataset.file_name(index, label), dataset.png_bytes(image))
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -72,6 +72,14 @@ def _plan(options: argparse.Namespace) -> list[tuple[str, int, int]]:
         for split in dataset.SPLITS
         for index in range(getattr(options, split))
     ]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Raises FileExistsError if another file has the name."""
+    if not path.exists():
+        write_atomic(path, data)
+    elif path.read_bytes() != data:
+        raise FileExistsError(f"{path} is not what these flags draw: choose an empty folder")
 
 
 def _check_folders(out: Path, plan: list[tuple[str, int, int]]) -> None:

@@ -2,35 +2,48 @@
 
 import os
 import re
+import stat
 import unicodedata
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # the project's folder: scripts, test_data/, runs/
+WORK = ".work"  # in a folder of ours: what no user has to see, see ownership.py
+RECORD = "record.json"  # in there: what makes the folder ours
 
 
-def find_files(folder: str | Path) -> Iterator[tuple[Path, str]]:
+def find_files(folder: str | Path, leave_out: str | Path | None = None) -> Iterator[tuple[Path, str]]:
     """Yield (path, problem) for every file below `folder`: the upper ones first, each folder in name order.
 
     `problem` is empty for a regular file, or says why there is nothing to read: a broken link, a pipe, a folder
     without permission. A link to a folder is such a problem too: it is not followed, so a loop can do no harm
-    and no file is met twice.
+    and no file is met twice. Left out without a word: the folder `leave_out`, by whatever name it is met, and what
+    a folder of ours keeps for itself.
     """
-    pending = deque([Path(folder)])
+    left_out = _status(leave_out) if leave_out else None
+    pending = deque([str(folder)])
     while pending:
         current = pending.popleft()
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
-            yield current, f"unreadable: {error.strerror}"
+            yield Path(current), f"unreadable: {error.strerror}"
             continue
         for entry in entries:
             problem = _problem(entry)
-            if not problem and entry.is_dir():
-                pending.append(Path(entry.path))
-            else:
+            if problem or not entry.is_dir():
                 yield Path(entry.path), problem
+            elif not _is_ours(entry, left_out):
+                pending.append(entry.path)
+
+
+def _is_ours(folder: os.DirEntry, left_out: os.stat_result | None) -> bool:
+    if folder.name == WORK and os.path.exists(os.path.join(folder.path, RECORD)):
+        return True
+    status = left_out and _status(folder.path)
+    return bool(status and os.path.samestat(status, left_out))
 
 
 def _problem(entry: os.DirEntry) -> str:
@@ -46,8 +59,30 @@ def _problem(entry: os.DirEntry) -> str:
 
 def _is_linked(entry: os.DirEntry) -> bool:
     """True for symbolic links and for Windows' junctions, which `is_symlink` does not know."""
-    parent = os.path.realpath(os.path.dirname(entry.path))
-    return os.path.realpath(entry.path) != os.path.join(parent, entry.name)
+    junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
+    return entry.is_symlink() or getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) == junction
+
+
+def _status(path: str | Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def lies_in(path: str | Path, folder: str | Path) -> bool:
+    """Whether `path` is `folder` or below it by whatever names: links, a bind mount, another spelling of its case."""
+    above, path = _status(folder), Path(os.path.realpath(path))
+    statuses = map(_status, (path, *path.parents))
+    return above is not None and any(status and os.path.samestat(status, above) for status in statuses)
+
+
+def same_entry(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths are one entry of one folder, by whatever names: removing one of them removes both."""
+    folders = [_status(os.path.dirname(path) or os.curdir) for path in (one, other)]
+    if None in folders or not os.path.samestat(*folders):
+        return False
+    return same_name(os.path.basename(one)) == same_name(os.path.basename(other))
 
 
 def printable(text: str | Path) -> str:
@@ -73,5 +108,25 @@ def same_name(name: str) -> str:
 
 def harmless(name: str) -> str:
     """A member's name without anything that could lead out of a folder."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    parts = [part for part in name.replace("\\", "/").replace("\0", "").split("/") if part not in ("", ".", "..")]
     return "/".join(parts).replace(":", "_") or "unnamed"
+
+
+class FreeNames:
+    """Hands out paths that no other has, also where upper and lower case are the same."""
+
+    def __init__(self, taken: Iterable[str] = ()):
+        self._taken = {same_name(name) for name in taken}
+        self._numbers: dict[str, Iterator[int]] = {}
+
+    def take(self, *wanted: str) -> str:
+        """The first of `wanted` (paths with forward slashes) that is free, else the last with a number: 2-, 3-, ..."""
+        free = next((name for name in wanted if same_name(name) not in self._taken), None) or self._numbered(wanted[-1])
+        self._taken.add(same_name(free))
+        return free
+
+    def _numbered(self, path: str) -> str:
+        folder, slash, name = path.rpartition("/")
+        numbers = self._numbers.setdefault(same_name(path), count(2))  # what was taken once stays taken
+        names = (f"{folder}{slash}{number}-{name}" for number in numbers)
+        return next(free for free in names if same_name(free) not in self._taken)

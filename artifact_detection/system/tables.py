@@ -10,16 +10,30 @@ from pathlib import Path
 
 from artifact_detection.system.files import write_atomic
 
+csv.field_size_limit(2**31 - 1)  # a cell may be longer than 128 KiB
+
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
     """Write a CSV file (UTF-8) as `write_atomic` does. A file that says the same already is left alone."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    data = text.getvalue().encode("utf-8")
+    data = table_text(columns, rows).encode("utf-8")
     if not path.exists() or path.read_bytes() != data:
         write_atomic(path, data)
+
+
+def table_text(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> str:
+    """A CSV file's text that `csv.reader` gives back exactly, whatever line breaks its cells hold."""
+    lines = _Lines()
+    writer = csv.DictWriter(lines, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return "".join(lines)
+
+
+class _Lines(list):
+    """Takes lines that end with \\r\\n, for only then the csv module quotes both characters, and ends them with \\n."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 SEPARATORS = ",;\t"

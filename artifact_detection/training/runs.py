@@ -20,7 +20,8 @@ import pandas as pd
 import torch
 
 from artifact_detection.detector.models import load_tensors
-from artifact_detection.system.files import exclusive_lock, remove_leftovers, write_atomic
+from artifact_detection.system.files import exclusive_lock, write_atomic
+from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import ALONE, Crew
 from artifact_detection.system.tables import to_toml
@@ -30,6 +31,12 @@ SAVE_EVERY = 60.0  # seconds: writing 338 MB of VGG-19 after each epoch of two s
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
 
 CHANGES = ("status", "--porcelain", "-uno", "--", ".", ":!model-training-attempts")
+
+
+FILES = (
+    "config.toml", "history.csv", "best.pt", "last.pt", "val_predictions.csv", "test_predictions.csv",
+    "held_out_predictions.csv", "metrics.json", "curves.png", "tensorboard",
+)  # fmt: skip
 
 
 class RunError(Exception):
@@ -51,15 +58,23 @@ class RunFolder:
     def open(cls, path: Path, identity: dict, crew: Crew = ALONE) -> Iterator["RunFolder"]:
         """The folder, made where missing and locked against a second run until the block ends.
 
-        identity: plain values by name, settings and data: a run goes on only with the same.
+        identity: plain values by name, settings and data: a run goes on only with the same. Raises RunError for a
+        folder with files of these names that are not of a run.
         """
         run = cls(path, identity, crew)
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path) if crew.leads else nullcontext(), run._writer:
             if crew.leads:
-                remove_leftovers([path])
+                run._claim()
             yield run
             run.wait()
+
+    def _claim(self) -> None:
+        has_run = (self.path / "last.pt").exists()  # of an earlier version, which left no record; `read_last` checks it
+        try:
+            OwnFolder.claim(self.path, "model_training", () if has_run else FILES)
+        except NotOursError as error:
+            raise RunError(f"{error} with --name") from error
 
     def wait(self) -> None:
         """Until everything is on the disk; raises the error that kept it from getting there."""
@@ -71,11 +86,18 @@ class RunFolder:
             raise RunError(f"{self.path} holds a run already: pass --resume to go on, or another --name")
 
     def read_last(self) -> dict | None:
-        """The history and the trainer's state of last.pt, None before the first epoch. RunError if it is of another
-        run."""
+        """The history and the trainer's state of last.pt, None before the first epoch.
+
+        Raises RunError if it is of another run, is nothing that training can go on from, or is gone though there were
+        epochs: a new training would replace their best.pt.
+        """
         if not (self.path / "last.pt").exists():
+            if self._is_past_first_epoch():
+                raise RunError(f"{self.path} holds a best.pt, but its last.pt is gone: pass another --name")
             return None
         last = load_tensors(self.path / "last.pt")
+        if not {"identity", "history", "trainer"} <= last.keys():
+            raise RunError(f"{self.path / 'last.pt'} is no training to go on with: pass another --name")
         before = last["identity"]
         other = [
             f"{name} was {before.get(name)!r}" for name, value in self.identity.items() if before.get(name) != value
@@ -83,6 +105,13 @@ class RunFolder:
         if other:
             raise RunError(f"{self.path} was trained otherwise ({'; '.join(other)}): pass another --name")
         return last
+
+    def _is_past_first_epoch(self) -> bool:
+        """Whether best.pt is more than a training that was killed in its first epoch would have left."""
+        best, history = self.path / "best.pt", self.path / "history.csv"
+        if not best.exists():
+            return False
+        return "validation_targets" in load_tensors(best) or (history.exists() and len(self.read_history()) > 1)
 
     def write_config(self, settings: dict, facts: dict) -> None:
         """config.toml: the effective settings, and what else the result depends on."""

@@ -373,8 +373,8 @@ def test_hostile_names_and_files(model, tmp_path):
 def test_file_that_vanishes_or_changes_meanwhile(images, model, tmp_path, monkeypatch):
     gather = filter_images.gather
 
-    def meddle(options):
-        found = gather(options)
+    def meddle(*arguments):
+        found = gather(*arguments)
         (images / "01.png").unlink()
         write_image(images / "03.png", 99)
         return found
@@ -555,12 +555,12 @@ def test_two_runs_into_one_output_refuse_each_other(images, model, tmp_path, cap
     assert "another run is at work" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["add", "write_table"])
+@pytest.mark.parametrize("what", ["add", "write"])
 def test_a_full_disk_is_one_clear_line(images, model, tmp_path, monkeypatch, capsys, what):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    owner = {"add": filter_images.Store, "write_table": filter_images.actions}[what]
+    owner = {"add": filter_images.Store, "write": filter_images.Manifest}[what]
     monkeypatch.setattr(owner, what, full)
     assert run(images, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 2
     assert "No space left on device" in capsys.readouterr().err

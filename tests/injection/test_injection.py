@@ -235,7 +235,7 @@ def test_a_second_run_ends_as_the_first_and_another_setting_is_refused(clean_fol
     before = contents(tmp_path / "set")
     victim = next((tmp_path / "set/train").iterdir())
     victim.unlink()
-    (tmp_path / "set/train/.unfinished-1234").write_bytes(b"half")
+    (tmp_path / "set/.work/.unfinished-1234").write_bytes(b"half")
     assert run_set(clean_folder, tmp_path / "set", "--masks")[0] == 0
     assert contents(tmp_path / "set") == before
     assert run_set(clean_folder, tmp_path / "set", "--seed", "1")[0] == 2

@@ -208,7 +208,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path, mode, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", full)
         patch.setattr(os, "symlink", full)
-        patch.setattr(organize_dataset.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         assert run(tmp_path, "--mode", mode) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert tree(source) == before
@@ -219,15 +219,15 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(tmp_path, mode, monkeypatc
 def test_a_file_without_permission_is_named_and_the_others_are_done(tmp_path, monkeypatch):
     source = draw_source(tmp_path)
     before = tree(source)
-    unlink = os.unlink
+    rename = os.rename
 
-    def guarded(path, **options):
+    def guarded(path, name):
         if Path(path).name == "image_00000_0.png":
             raise PermissionError(13, "Permission denied")
-        unlink(path, **options)
+        rename(path, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", guarded)
+        patch.setattr(os, "rename", guarded)
         assert run(tmp_path, "--mode", "move") == 1
     assert reasons(tmp_path) == {"image_00000_0.png": "not placed: Permission denied"}
     assert tree(source).keys() == {"train/image_00000_0.png", "test/image_00000_0.png"}

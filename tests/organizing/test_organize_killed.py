@@ -28,7 +28,7 @@ COMMANDS = {
     "link": ("--mode", "link"),
     "undo": ("--undo",),
 }
-DISK_CALLS = (os.fsync, os.link, os.mkdir, os.open, os.replace, os.rmdir, os.unlink)
+DISK_CALLS = (os.fsync, os.link, os.mkdir, os.open, os.rename, os.replace, os.rmdir, os.unlink)
 
 
 @pytest.fixture(scope="module")

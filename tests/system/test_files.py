@@ -15,7 +15,7 @@ from artifact_detection.system.files import (
     exclusive_lock,
     link,
     move_verified,
-    remove_leftovers,
+    remove_verified,
     sha256_file,
     write_atomic,
 )
@@ -38,6 +38,14 @@ def other_file_system(monkeypatch):
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
+
+
+def copied(source, destination, expected=ABC):
+    copy_verified(source, destination, expected, destination.with_name("temporary"))
+
+
+def moved(source, destination, expected=ABC):
+    move_verified(source, destination, expected, destination.with_name("temporary"), source.with_name("aside"))
 
 
 def names(folder):
@@ -74,12 +82,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
 def test_copy_keeps_bytes_times_and_permissions(tmp_path, source):
     copy = tmp_path / "copy"
-    assert copy_verified(source, copy, ABC) == ABC
+    copied(source, copy)
     assert copy.read_bytes() == b"abc"
     assert (copy.stat().st_mtime, copy.stat().st_mode) == (source.stat().st_mtime, source.stat().st_mode)
 
 
-@pytest.mark.parametrize("act", [copy_verified, move_verified, link])
+@pytest.mark.parametrize("act", [copied, moved, link])
 def test_nothing_is_overwritten(tmp_path, source, act):
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(FileExistsError):
@@ -88,7 +96,7 @@ def test_nothing_is_overwritten(tmp_path, source, act):
     assert source.read_bytes() == b"abc"
 
 
-@pytest.mark.parametrize("act", [copy_verified, move_verified])
+@pytest.mark.parametrize("act", [copied, moved])
 def test_a_source_with_other_bytes_than_expected_stays_and_nothing_appears(tmp_path, source, act):
     with pytest.raises(ChangedBytesError):
         act(source, tmp_path / "new", "0" * 64)
@@ -100,17 +108,64 @@ def test_a_move_keeps_bytes_times_and_permissions(tmp_path, source, across, requ
     if across:
         request.getfixturevalue("other_file_system")
     before = source.stat()
-    assert move_verified(source, tmp_path / "moved") == ABC
+    moved(source, tmp_path / "moved")
     assert names(tmp_path) == ["moved"]
     after = (tmp_path / "moved").stat()
     assert (after.st_mtime, after.st_mode) == (before.st_mtime, before.st_mode)
 
 
 def test_a_move_that_wrote_other_bytes_keeps_the_source(tmp_path, source, other_file_system, monkeypatch):
-    monkeypatch.setattr(files, "copy_verified", lambda _, destination: destination.write_bytes(b"abd"))
+    monkeypatch.setattr(files, "copy_verified", lambda _, destination, *rest: destination.write_bytes(b"abd"))
     with pytest.raises(ChangedBytesError):
-        move_verified(source, tmp_path / "moved")
+        moved(source, tmp_path / "moved")
     assert names(tmp_path) == ["source"]
+
+
+@pytest.mark.parametrize("call", ["link", "rename", "unlink"])
+@pytest.mark.parametrize("across", [False, True], ids=["one file system", "across file systems"])
+def test_a_source_that_is_replaced_at_any_moment_is_kept(tmp_path, source, across, call, request, monkeypatch):
+    """As an editor saves: another file is renamed to the source's name just before a step of the move."""
+    if across:
+        request.getfixturevalue("other_file_system")
+    step = getattr(os, call)
+
+    def save_first(*paths):
+        if not (tmp_path / "saved").exists():
+            (tmp_path / "saved").touch()
+            (tmp_path / "new").write_bytes(b"new")
+            os.replace(tmp_path / "new", source)
+        step(*paths)
+
+    monkeypatch.setattr(os, call, save_first)
+    try:
+        moved(source, tmp_path / "moved")
+    except (ChangedBytesError, FileExistsError):
+        assert call != "unlink" or across
+    assert source.read_bytes() == b"new"
+
+
+def two_names_of_one_folder(folder):
+    """Every name in `folder / "a"` is there in `folder / "b"` as well, as through a bind mount."""
+    (folder / "a").mkdir()
+    (folder / "b").symlink_to("a")
+    (folder / "a" / "x").write_bytes(b"abc")
+    return folder / "a" / "x", folder / "b" / "x"
+
+
+def test_a_file_is_not_removed_for_itself(tmp_path):
+    one, other = two_names_of_one_folder(tmp_path)
+    with pytest.raises(FileExistsError):
+        remove_verified(one, other, ABC, tmp_path / "a" / "aside")
+    assert one.read_bytes() == b"abc"
+
+
+def test_a_file_is_not_removed_for_itself_where_the_system_tells_them_apart(tmp_path, monkeypatch):
+    """Two mounts of a network disk may have other numbers: then it shows when the other name goes with the first."""
+    one, other = two_names_of_one_folder(tmp_path)
+    monkeypatch.setattr(files, "same_entry", lambda *_: False)
+    with pytest.raises(ChangedBytesError):
+        remove_verified(one, other, ABC, tmp_path / "a" / "aside")
+    assert names(tmp_path / "a") == ["x"]
 
 
 def test_a_link_is_hard(tmp_path, source):
@@ -129,12 +184,6 @@ def test_a_link_to_a_symbolic_link_is_a_link_to_its_file(tmp_path, source):
 def test_a_link_across_file_systems_is_symbolic(tmp_path, source, other_file_system):
     link(source, tmp_path / "link")
     assert (tmp_path / "link").readlink() == source.resolve()
-
-
-def test_leftovers_are_removed_and_nothing_else(tmp_path, source):
-    (tmp_path / f"{files.UNFINISHED}0123456789abcdef").write_text("half")
-    remove_leftovers([tmp_path, tmp_path / "missing"])
-    assert names(tmp_path) == ["source"]
 
 
 def test_a_second_holder_is_refused_and_the_lock_leaves_no_trace(tmp_path):

@@ -231,3 +231,26 @@ def test_a_name_that_is_no_utf8_is_trained_on_and_escaped(folders, dataset, tmp_
     assert r"bad\udcfe.png: empty" in printed and "artifacts/notes.txt" in printed
     table = pd.read_csv(tmp_path / "runs" / "a" / "test_predictions.csv")
     assert r"test/artifacts/caf\udce9.png" in set(table["path"])
+
+
+def test_a_run_folder_with_files_of_somebody_else_is_refused(folders, tmp_path, capsys):
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text("mine")
+    assert main([*folders, "--name", "mine"]) == 2
+    assert "config.toml, which is not of a run" in capsys.readouterr().err
+    assert (run / "config.toml").read_text() == "mine" and len(list(run.iterdir())) == 1
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_best_pt_whose_last_pt_is_gone_is_not_replaced(folders, tmp_path, capsys, resume):
+    assert main([*folders, "--name", "a"]) == 0
+    best = tmp_path / "runs" / "a" / "best.pt"
+    before = best.read_bytes()
+    (best.parent / "last.pt").unlink()
+    assert main([*folders, "--name", "a", *resume]) == 2
+    assert "last.pt is gone" in capsys.readouterr().err
+    shutil.copy(best, best.parent / "last.pt")
+    assert main([*folders, "--name", "a", "--resume"]) == 2
+    assert "no training to go on with" in capsys.readouterr().err
+    assert best.read_bytes() == before

@@ -1,0 +1,146 @@
+"""Folders that are provably ours: only there a file is replaced, and only what is recorded there is cleaned away.
+
+FOLDER/.work/record.json says which script a folder belongs to, holds a random key that no name of a user's can be made
+of, and the roots: the folders whose files runs on this machine have taken. A record that came from elsewhere has roots
+that this machine did not sign; they count for nothing.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from artifact_detection.system.files import UNFINISHED, write_atomic
+from artifact_detection.system.paths import RECORD, WORK
+
+ASIDE = ".removing-"  # how the names start that files have in the moment before they go
+
+
+class NotOursError(OSError):
+    """A folder that cannot be used without touching what is not ours; the message says what to do."""
+
+
+class OwnFolder:
+    """A folder with our record in it. roots: real paths of the folders that undo may put files into."""
+
+    def __init__(self, path: Path, maker: str, key: str, roots: Iterable[str] = ()):
+        self.path, self.maker, self.key, self.roots = path, maker, key, frozenset(roots)
+
+    @classmethod
+    def claim(cls, path: Path, maker: str, names: Iterable[str] = ()) -> "OwnFolder":
+        """Make the folder `path`, which must exist, `maker`'s, or find that it is.
+
+        names: what `maker` writes there. Raises NotOursError if one of them is there already without our record.
+        """
+        known = cls.find(path)
+        if known:
+            if known.maker != maker:
+                raise NotOursError(f"{path} belongs to {known.maker}: choose another folder")
+            known._remove_leftovers()
+            return known
+        foreign = [name for name in names if os.path.lexists(path / name)]
+        if foreign or not _is_free(path / WORK):
+            raise NotOursError(
+                f"{path} holds {(foreign or [WORK])[0]}, which is not of a run of {maker}: choose another folder"
+            )
+        own = cls(path, maker, secrets.token_hex(16))
+        (path / WORK).mkdir(exist_ok=True)
+        (path / WORK / RECORD).touch()  # empty: ours, and no byte in it
+        own._write()
+        own._remove_leftovers()  # of a run that was killed right here
+        return own
+
+    @classmethod
+    def find(cls, path: Path) -> "OwnFolder | None":
+        """The folder as its record says, None if it has none."""
+        try:
+            record = json.loads((path / WORK / RECORD).read_bytes())
+            maker, key, roots, signature = (record[name] for name in ("maker", "key", "roots", "signature"))
+            trusted = hmac.compare_digest(_sign(maker, key, roots), signature)
+            return cls(path, str(maker), str(key), [os.path.normpath(path / root) for root in roots if trusted])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def admit(self, roots: Iterable[str | Path], write: bool = True) -> None:
+        """Record folders whose files a run is about to take. What lies in another one needs no mention."""
+        every = self.roots | {os.path.realpath(root) for root in roots}
+        needed = frozenset(root for root in every if not any(str(up) in every for up in Path(root).parents))
+        if needed != self.roots:
+            self.roots = needed
+            if write:
+                self._write()
+
+    def covers(self, path: Path) -> bool:
+        """Whether `path` really lies in a recorded root."""
+        folder = Path(os.path.realpath(path.parent))
+        return any(str(up) in self.roots for up in (folder, *folder.parents))
+
+    def names_for(self, path: Path) -> tuple[Path, Path]:
+        """Two names in a file's own folder that are ours alone: for its copy until it is whole, for its removal."""
+        token = hashlib.sha256(f"{self.key}\0{path.name}".encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        return path.with_name(UNFINISHED + token), path.with_name(ASIDE + token)
+
+    def dissolve(self) -> None:
+        """Take the record away from a folder whose work is undone; `.work` stays if anything else is in it."""
+        self._remove_leftovers()
+        with suppress(OSError):
+            if os.listdir(self.path / WORK) == [RECORD]:
+                (self.path / WORK / RECORD).unlink()
+                (self.path / WORK).rmdir()
+
+    def _write(self) -> None:
+        roots = sorted(_portable(root, self.path) for root in self.roots)
+        record = {"maker": self.maker, "key": self.key, "roots": roots}
+        record["signature"] = _sign(self.maker, self.key, roots)
+        write_atomic(self.path / WORK / RECORD, json.dumps(record, indent=1), self.path / WORK)
+
+    def _remove_leftovers(self) -> None:
+        for path in (self.path / WORK).glob(f"{UNFINISHED}*"):
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+
+
+def _is_free(work: Path) -> bool:
+    """Whether nothing of anybody's is in there; a record without a byte is of a run that was killed right there."""
+    if not os.path.lexists(work):
+        return True
+    if not work.is_dir() or work.is_symlink():
+        return False
+    names = [name for name in os.listdir(work) if name != RECORD or (work / name).stat().st_size]
+    return all(_is_unfinished_record(work / name) for name in names)
+
+
+def _is_unfinished_record(path: Path) -> bool:
+    """Left of a run that was killed while it wrote the very first record."""
+    return path.name.startswith(UNFINISHED) and path.is_file() and b'{\n "maker": '.startswith(path.read_bytes()[:12])
+
+
+def _portable(path: str, folder: Path) -> str:
+    """Relative to the folder if it lies beside it, so that both can move together."""
+    return Path(os.path.relpath(path, folder) if Path(path).is_relative_to(folder.parent) else path).as_posix()
+
+
+def _sign(maker: str, key: str, roots: list[str]) -> str:
+    text = json.dumps([maker, key, roots]).encode()
+    return hmac.new(_machine_key(), text, "sha256").hexdigest()
+
+
+def _machine_key() -> bytes:
+    """A secret of this user on this machine, made when it is first needed; for this process where none can be kept."""
+    state = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.local/state")
+    path = Path(state) / "artifact-detection" / "key"
+    try:
+        if not path.exists() or path.stat().st_size < 32:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, secrets.token_hex(32))
+            path.chmod(0o600)
+        return path.read_bytes()
+    except OSError:
+        return _PROCESS_KEY
+
+
+_PROCESS_KEY = secrets.token_bytes(32)
