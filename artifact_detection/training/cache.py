@@ -6,9 +6,11 @@ Epochs, folds and attempts share an entry, and more images than memory holds are
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,13 @@ from tqdm import tqdm
 
 from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.ownership import OwnFolder
+from artifact_detection.system.paths import WORK
 from artifact_detection.system.threads import cores
 
 FORMAT = 3  # raise it when the decoder accepts other files
+BUILDING = "building-"  # how the names of unfinished entries start, in the cache's own .work
 
 
 class StreamedImages:
@@ -54,11 +60,23 @@ def cached_images(paths: list[Path], preprocessing: Preprocessing, folder: Path 
         stream = StreamedImages(paths, preprocessing)
         return CachedImages(stream, _reasons(stream.__getitem__, len(paths)))
     entry = folder / f"{_key(paths, preprocessing)}.npy"
-    errors = entry.with_suffix(".json")
-    if not (entry.exists() and errors.exists()):
+    shape = (len(paths), *preprocessing.shape, 3)
+    found = _read(entry, shape)
+    if found is None:
         folder.mkdir(parents=True, exist_ok=True)
-        _build(paths, preprocessing, entry, errors)
-    return CachedImages(np.load(entry, mmap_mode="r"), {int(k): v for k, v in json.loads(errors.read_text()).items()})
+        _build(paths, preprocessing, entry)
+        found = _read(entry, shape)
+    return found
+
+
+def _read(entry: Path, shape: tuple[int, ...]) -> CachedImages | None:
+    """An entry, None if it is not there or was cut short."""
+    try:
+        images = np.load(entry, mmap_mode="r")
+        errors = {int(row): reason for row, reason in json.loads(entry.with_suffix(".json").read_text()).items()}
+    except (OSError, ValueError, EOFError, AttributeError):
+        return None
+    return CachedImages(images, errors) if images.shape == shape else None
 
 
 def _key(paths: list[Path], preprocessing: Preprocessing) -> str:
@@ -70,18 +88,53 @@ def _key(paths: list[Path], preprocessing: Preprocessing) -> str:
     return digest.hexdigest()[:32]
 
 
-def _build(paths: list[Path], preprocessing: Preprocessing, entry: Path, errors: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix="building-") as building:
-        partial = Path(building) / entry.name
-        images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(paths), *preprocessing.shape, 3))
+def _build(paths: list[Path], preprocessing: Preprocessing, entry: Path) -> None:
+    """Decode the images into an entry. Raises OSError, also where there is no room for it."""
+    with _building_folder(entry.parent) as building:
+        partial, errors = building / entry.name, building / entry.with_suffix(".json").name
+        images = _allocated(partial, (len(paths), *preprocessing.shape, 3))
 
         def fill(row: int) -> None:
             images[row] = preprocessing.fit(read_image(paths[row]))
 
-        reasons = _reasons(fill, len(paths))
+        errors.write_text(json.dumps(_reasons(fill, len(paths))))
         images.flush()
-        errors.write_text(json.dumps(reasons))
+        os.replace(errors, entry.with_suffix(".json"))
         os.replace(partial, entry)
+
+
+@contextmanager
+def _building_folder(folder: Path) -> Iterator[Path]:
+    """A folder for an unfinished entry; those of runs that were killed are removed first."""
+    work = OwnFolder.claim(folder, "training's cache").path / WORK
+    for left in work.glob(f"{BUILDING}*"):
+        with suppress(FolderBusyError, FileNotFoundError), exclusive_lock(left):
+            shutil.rmtree(left)
+    building = work / f"{BUILDING}{secrets.token_hex(8)}"
+    building.mkdir()
+    try:
+        with exclusive_lock(building):
+            yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _allocated(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A new uint8 array in a file whose room is taken: on a full disk, writing into a mapped file kills the process."""
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    size = path.stat().st_size
+    try:
+        with open(path, "r+b") as handle:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(handle.fileno(), 0, size)
+            else:
+                handle.seek(images.offset)
+                for start in range(0, images.nbytes, 1 << 20):
+                    handle.write(bytes(min(1 << 20, images.nbytes - start)))
+    except OSError as error:
+        text = f"{error.strerror} for {size / 1e6:.0f} MB of decoded images: pass another --cache, or --no-cache"
+        raise OSError(error.errno, text) from error
+    return images
 
 
 def _reasons(read: Callable[[int], object], count: int) -> dict[int, str]:

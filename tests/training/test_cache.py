@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -5,6 +6,8 @@ import pytest
 from PIL import Image
 
 from artifact_detection.images.transforms import CROPS, Preprocessing
+from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.paths import RECORD, WORK
 from artifact_detection.training.cache import cached_images
 
 SIZE_16 = Preprocessing(16)
@@ -77,5 +80,41 @@ def test_half_built_entry_is_never_used(paths, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cached_images(paths, SIZE_16, tmp_path / "cache")
     monkeypatch.undo()
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert leftovers(tmp_path / "cache") == []
     assert cached_images(paths, SIZE_16, tmp_path / "cache").images.any()
+
+
+def leftovers(folder):
+    return [path.name for path in folder.rglob("*") if path.name not in (WORK, RECORD)]
+
+
+def test_a_full_disk_is_said_before_a_pixel_is_written(paths, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space left on device for 0 MB of decoded images: pass another --cache"):
+        cached_images(paths, SIZE_16, tmp_path / "cache")
+    assert leftovers(tmp_path / "cache") == []
+
+
+def test_what_a_killed_run_left_goes_and_what_another_run_builds_stays(paths, tmp_path):
+    cached_images(paths[:1], SIZE_16, tmp_path / "cache")
+    work = tmp_path / "cache" / WORK
+    for name in ("building-killed", "building-now", "mine"):
+        (work / name).mkdir()
+        (work / name / "half.npy").write_bytes(b"half")
+    (tmp_path / "cache" / "building-mine").mkdir()
+    with exclusive_lock(work / "building-now"):
+        cached_images(paths, SIZE_16, tmp_path / "cache")
+    assert {path.name for path in work.iterdir()} == {RECORD, "building-now", "mine"}
+    assert (tmp_path / "cache" / "building-mine").exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+@pytest.mark.parametrize("kept", [0, 30])
+def test_an_entry_that_was_cut_short_is_built_again(paths, tmp_path, suffix, kept):
+    first = cached_images(paths, SIZE_16, tmp_path / "cache").images.copy()
+    [entry] = (tmp_path / "cache").glob(f"*{suffix}")
+    entry.write_bytes(entry.read_bytes()[: min(kept, 1 if suffix == ".json" else kept)])
+    assert np.array_equal(cached_images(paths, SIZE_16, tmp_path / "cache").images, first)
