@@ -1,5 +1,6 @@
 """Measurements in memory and as one file beside the dataset, so that a second audit decodes only what changed."""
 
+import hashlib
 import io
 import os
 import zipfile
@@ -73,7 +74,10 @@ def load(path: str | Path | None) -> Measurements:
     if path is None or not os.path.exists(path):
         return empty()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        digest, _, data = Path(path).read_bytes().partition(b"\n")
+        if hashlib.sha256(data).hexdigest().encode() != digest:
+            return empty()
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return empty()
@@ -94,4 +98,5 @@ def save(measured: Measurements, path: str | Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, version=VERSION, thumbnails=latest.thumbnails, **columns)
     with suppress(OSError):
-        write_atomic(path, buffer.getvalue())
+        data = buffer.getvalue()
+        write_atomic(path, hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
