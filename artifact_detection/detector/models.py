@@ -13,6 +13,7 @@ import torchvision
 from torch import nn
 
 from artifact_detection.detector import lite
+from artifact_detection.detector.plausibility import implausible
 from artifact_detection.detector.regions import DenseHead, find_levels
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import CLASSES, FAMILIES
@@ -318,6 +319,8 @@ def read_checkpoint(path: str | Path) -> dict:
     if checkpoint["classes"] != list(CLASSES) or checkpoint["format"] != CHECKPOINT_FORMAT:
         found = f"classes {checkpoint['classes']}, format {checkpoint['format']}"
         raise CheckpointError(f"{path} cannot be used: {found}; needed: {list(CLASSES)}, {CHECKPOINT_FORMAT}")
+    if wrong := implausible(checkpoint):
+        raise CheckpointError(f"{path} cannot be used: {wrong}")
     return checkpoint
 
 

@@ -120,7 +120,7 @@ def logits_of(probabilities: np.ndarray) -> np.ndarray:
 def manual_bands(thresholds: list[float]) -> Bands:
     """Bands at one threshold (no review) or at two, which promise nothing. Raises PolicyError."""
     low, high = min(thresholds), max(thresholds)
-    if len(thresholds) > 2 or not 0 <= low <= high <= 1:
+    if len(thresholds) > 2 or not all(0 <= threshold <= 1 for threshold in thresholds):  # NaN is no number between
         raise PolicyError("--threshold takes one or two probabilities between 0 and 1")
     return _unpromised(low, high)
 

@@ -6,6 +6,7 @@ Source of the idea: google-research/big_vision (unknown keys fail), nanoGPT (a c
 import argparse
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Sequence
@@ -111,7 +112,17 @@ class TrainConfig:
     )
 
     def __post_init__(self):
-        for name in ("validation", "inject", "benign", "degrade", "focal_alpha", "ema"):
+        for setting in dataclasses.fields(self):
+            value = getattr(self, setting.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"--{flag(setting.name)} must be a number, not {value}")
+        if not 0 < self.validation < 1:
+            raise ConfigError(f"--validation is a share above 0 and below 1, not {self.validation}")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"--seed is a whole number from 0 to {2**32 - 1}, not {self.seed}")
+        if self.workers < -1:
+            raise ConfigError(f"--workers is at least 0, or -1 for automatic, not {self.workers}")
+        for name in ("inject", "benign", "degrade", "focal_alpha", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
         for name in ("epochs", "batch_size", "image_size", "lr"):
@@ -151,7 +162,7 @@ def read_toml(path: Path) -> dict:
     """The settings that a TOML file changes; raises ConfigError for a broken file, an unknown key or a wrong type."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read --config {path}: {error}") from error
     defaults = {setting.name: setting.default for setting in dataclasses.fields(TrainConfig)}
     for name, value in values.items():

@@ -35,6 +35,12 @@ def test_whole_numbers_are_accepted_for_shares(tmp_path):
         ("", "--inject 1.5", "--inject is a share"),
         ("", "--regions on", "--regions on needs --inject"),
         ("", "--epochs 0", "--epochs must be positive"),
+        ("", "--lr nan", "--lr must be a number"),
+        ("", "--lr inf", "--lr must be a number"),
+        ("", "--seed -1", "--seed is a whole number"),
+        ("", "--validation 0", "--validation is a share above 0"),
+        ("x = " + "[" * 10_000, "", "cannot read"),
+        ("lr = nan", "", "--lr must be a number"),
         ("", "--target recall=2", "recall"),
     ],
 )
