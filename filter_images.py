@@ -343,7 +343,7 @@ def finish(
     facts = summary.summarize(judged, found, rules, scorer, problems, audit(options, drawn, groups, rules))
     summary.write(options.out, facts)
     places = [f"scores: {options.out / SCORES}"]
-    moved = actions.places(options.out) if options.export else {}
+    moved = actions.places(manifest) if options.export else {}
     for name in dict.fromkeys(options.export):
         places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:

@@ -22,7 +22,7 @@ from artifact_detection.detector.localization import Region, draw_regions
 from artifact_detection.filtering.results import Judged, regions_of
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.paths import harmless, printable_path, same_name
+from artifact_detection.system.paths import FreeNames, harmless, printable_path
 from artifact_detection.system.tables import read_table, write_table
 
 COCO, MASKS, INDEX = "coco.json", "masks", "masks.csv"
@@ -164,18 +164,11 @@ def _earlier(index: Path) -> list[dict[str, str]]:
     return [row for row in rows if row["mask"] == harmless(row["mask"]) and row["mask"].endswith(".png")]
 
 
-def _names(rows: Iterable[Judged]) -> dict[str, Judged]:
+def _names(rows: Sequence[Judged]) -> dict[str, Judged]:
     """A file name of its own for each image, below masks/."""
-    names, taken = {}, set()
-    for row in rows:
-        name = Path(harmless(printable_path(Path(row.item.name).as_posix())))
-        number, wanted = 1, f"{name.as_posix()}.png"
-        while same_name(wanted) in taken:
-            number += 1
-            wanted = name.with_name(f"{number}-{name.name}.png").as_posix()
-        taken.add(same_name(wanted))
-        names[wanted] = row
-    return names
+    free = FreeNames()
+    names = (Path(harmless(printable_path(Path(row.item.name).as_posix()))).as_posix() for row in rows)
+    return {free.take(f"{name}.png"): row for name, row in zip(names, rows, strict=True)}
 
 
 def _png(painted: np.ndarray) -> bytes:
