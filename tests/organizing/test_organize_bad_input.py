@@ -98,15 +98,15 @@ def test_a_half_done_move_does_not_look_inverted(tmp_path):
 
 
 def test_a_pattern_of_ones_own(tmp_path):
-    for seed, name in enumerate(["good-1.png", "good-2.png", "bad-1.png", "3.png"]):
+    for seed, name in enumerate(["plain-1.png", "plain-2.png", "odd-1.png", "3.png"]):
         draw(tmp_path / "source" / "train" / name, seed)
-    pattern = ("--splits", "train", "--pattern", r"^(?P<label>good|bad)-")
+    pattern = ("--splits", "train", "--pattern", r"^(?P<label>plain|odd)-")
     assert run(tmp_path, *pattern) == 2  # which of the texts means artifact was not said
-    assert run(tmp_path, *pattern, "--artifact-label", "bad") == 1
+    assert run(tmp_path, *pattern, "--artifact-label", "odd") == 1
     assert {row["destination"] for row in manifest(tmp_path)} == {
-        "train/no_artifacts/good-1.png",
-        "train/no_artifacts/good-2.png",
-        "train/artifacts/bad-1.png",
+        "train/no_artifacts/plain-1.png",
+        "train/no_artifacts/plain-2.png",
+        "train/artifacts/odd-1.png",
         "",
     }
 
