@@ -3,8 +3,8 @@
     python benchmarks/ready_detector.py --faces FACES
 
 FACES as in benchmarks/ready_dataset.py, which keeps a third of them apart: no training and no choice has seen those.
-Each is scored clean and with every third kind of artifact at a random severity, from seeds that training never saw.
-A map's region is what reaches half of its highest cell; the artifact counts as found at the checkpoint's threshold.
+Each is scored clean and with every third kind of artifact at a random severity, from seeds that training never saw. A
+map's region is what reaches half of its highest cell; an artifact counts as found at the checkpoint's threshold.
 
 Results in benchmarks/results/, and the main columns in the model card: ready_kinds.csv (a row a target: ROC-AUC with
 its 95 % interval from a bootstrap over faces, share found, pointing game beside the picture's centre, IoU of region and
