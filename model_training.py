@@ -30,7 +30,6 @@ from artifact_detection.detector import models
 from artifact_detection.detector.device import (
     DeviceError,
     device_errors,
-    device_name,
     peak_memory_mb,
     pick_device,
     pick_precision,
@@ -39,27 +38,21 @@ from artifact_detection.detector.scoring import predict
 from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.injection import KINDS
-from artifact_detection.labels import Prevalence
 from artifact_detection.system.interruption import stop_on_signal
-from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
 from artifact_detection.training import data, label_errors, sampling
+from artifact_detection.training.building import announce, build_trainer, facts
+from artifact_detection.training.choices import pick_threshold
 from artifact_detection.training.config import TrainConfig
-from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.plots import plot_curves
-from artifact_detection.training.pool import PooledBatches, fits
 from artifact_detection.training.runs import RunError, RunFolder
-from artifact_detection.training.schedules import build_schedule
 from artifact_detection.training.trainer import (
-    OPTIMIZERS,
     Interrupted,
     Trainer,
     TrainingError,
     is_over,
-    measure_rate,
     validation_row,
 )
 
@@ -86,7 +79,7 @@ class Work(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; the exit code: 0 done, 1 done without some files, 2 nothing done."""
     try:
-        arguments, config = parse(argv)
+        arguments, config = parse_arguments(argv)
         with join_crew(pick_device(config.device)) as crew, device_errors("--batch-size"):
             return train(arguments, config, crew)
     except EXPECTED_ERRORS as error:
@@ -168,55 +161,6 @@ def cross_validate(
     if crew.leads:
         folders = [folder / f"fold-{number + 1}" for number in range(len(parts))]
         print("\n" + label_errors.write_report(folder, label_errors.join_folds(folders, images, groups), images.root))
-
-
-def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> Trainer:
-    device = pick_device(config.device)
-    model.to(device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    if config.compile:
-        model.compile()
-    batches = sampling.EpochBatches(
-        training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
-    )
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    return Trainer(
-        model,
-        build_loader(config, training, model.preprocessing, batches, device, crew),
-        build_loss(config, batches.clean_share),
-        OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
-        build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
-        seed=config.seed,
-        dtype=pick_precision(config.precision, device),
-        ema=config.ema,
-        clip=config.clip,
-        crew=crew,
-    )
-
-
-def build_loader(
-    config: TrainConfig, training: data.ImageSet, preprocessing: Preprocessing, batches: sampling.EpochBatches,
-    device: torch.device, crew: Crew,
-) -> PooledBatches | torch.utils.data.DataLoader:  # fmt: skip
-    """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers."""
-    if not (config.inject or config.benign or config.degrade) and fits(training, config.augmentation, device):
-        return PooledBatches(training, batches, config.augmentation, device)
-    kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
-    samples = sampling.TrainingImages(
-        training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, kinds,
-        benign=config.benign, degraded=config.degrade, regions=config.with_regions,
-    )  # fmt: skip
-    workers = sampling.pick_workers(config.workers, crew.threads)
-    return sampling.training_loader(samples, batches, workers, pin=device.type == "cuda")
-
-
-def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
-    """clean_share: of the samples of an epoch, which decides balanced class weights."""
-    gamma, alpha = (config.focal_gamma, config.focal_alpha) if config.loss == "focal" else (0, None)
-    if config.class_weights == "balanced":
-        alpha = clean_share
-    return FocalLoss(gamma, alpha)
 
 
 def start_or_resume(run: RunFolder, trainer: Trainer, config: TrainConfig, resume: bool) -> list[dict]:
@@ -304,26 +248,6 @@ def calibrate(
     run.wait()
 
 
-def pick_threshold(validation: models.Validation, target: str) -> float:
-    """The threshold for --target: assured by images that chose nothing, or else the best on all, with its interval."""
-    targets, probabilities = validation.targets, validation.probabilities
-    if target.startswith(("recall", "precision")):
-        certifies = validation.parts == models.CERTIFIES
-        try:
-            threshold = thresholds.assured_threshold(targets[certifies], probabilities[certifies], target)
-            print(f"threshold {threshold:.4f}: {target} is assured, with 95% confidence, for images like validation's")
-            return threshold
-        except thresholds.ThresholdError as error:
-            print(f"--target {target} cannot be assured for new images: {error}", file=sys.stderr)
-    try:
-        threshold = thresholds.choose_threshold(targets, probabilities, target)
-    except thresholds.ThresholdError as error:
-        print(f"no threshold for --target {target}: {error}. It stays at 0.5", file=sys.stderr)
-        return 0.5
-    print(f"threshold {threshold:.4f} for --target {target}: {thresholds.reached(targets, probabilities, threshold)}")
-    return threshold
-
-
 def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     """Score the last split once: <split>_predictions.csv, metrics.json, curves.png and the summary on the screen."""
     model, checkpoint = models.load_checkpoint(run.path / "best.pt")
@@ -338,43 +262,11 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     print(f"\n{split} split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
 
 
-def announce(config: TrainConfig, trainer: Trainer, epochs: int, *parts: data.ImageSet) -> None:
-    """Say what is about to happen, and on a CPU how long it will take."""
-    for name, images in zip(("training", "validation", "to score"), parts, strict=True):
-        prevalence = Prevalence.of(images.labels)
-        print(f"{name:<10} {prevalence.total:>6} images, {prevalence.artifacts:>5} artifacts ({prevalence.share:.1%})")
-    how = "from scratch, without ImageNet weights" if config.weights == "none" else f"from {config.weights} weights"
-    print(f"{config.arch} {how}, {config.image_size} px, {trainer.device.type}, {str(trainer.dtype)[6:]}")
-    if trainer.device.type != "cpu" or not epochs:
-        return
-    rate = measure_rate(trainer, min(config.batch_size, 8))
-    minutes = epochs * trainer.loader.batch_sampler.total / rate / 60
-    print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {epochs} epochs)", flush=True)
-    if minutes > 30:
-        print("shorter: a GPU, --image-size 96, --epochs 5, or --arch mobilenet_v3_small", flush=True)
-
-
-def facts(
-    fingerprint: str, images: data.ImageSet, training: data.ImageSet, parts: np.ndarray, trainer: Trainer
-) -> dict:
-    """What else the result depends on, for config.toml."""
-    return {
-        "fingerprint": fingerprint,
-        "training_images": len(training),
-        "validation_images": len(parts),
-        "certifying_images": int((parts == models.CERTIFIES).sum()),
-        "unusable_images": len(images.errors),
-        "device": device_name(trainer.device),
-        "precision": str(trainer.dtype).removeprefix("torch."),
-        "batches": "on the GPU" if isinstance(trainer.loader, PooledBatches) else "by workers",
-    }
-
-
 def default_name(config: TrainConfig) -> str:
     return f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
+def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", help="name of the run folder (default: network and time)")
     parser.add_argument("--resume", action="store_true", help="go on with the run --name, if it was begun")

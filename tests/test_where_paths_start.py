@@ -21,13 +21,13 @@ def test_typed_paths_start_where_the_user_stands(tmp_path, monkeypatch):
     made = {path.name for path in (tmp_path / "elsewhere").iterdir()}
     assert made == {"organized", "runs", "cache", "filtered"}
     (tmp_path / "elsewhere/less.toml").write_text('dataset = "../toys"\n')
-    _, config = model_training.parse(["--config", "less.toml"])
+    _, config = model_training.parse_arguments(["--config", "less.toml"])
     assert config.dataset == str(tmp_path / "toys")
 
 
 def test_defaults_stand_beside_the_scripts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments, config = model_training.parse([])
+    arguments, config = model_training.parse_arguments([])
     assert config.dataset == str(ROOT / "dataset")
     assert (arguments.runs, arguments.cache) == (ROOT / "runs", ROOT / ".cache")
     assert filter_images.parse_arguments(["x", "--model", "m.pt"]).out == ROOT / "filtered"

@@ -70,8 +70,9 @@ def _doubts(validation: Validation, bands: Bands, probabilities: np.ndarray | No
     if not validation.injected:
         return ()
     found = f"validation's artifacts are injected ones, in {validation.targets.mean():.0%} of its images"
-    bands = (replace(one, condition=f"for injected artifacts, {one.condition}") for one in (bands.keep, bands.reject))
-    return (*(band.sentence() for band in bands), f"{found}: nothing is known about real ones")
+    certified = [band for band in (bands.keep, bands.reject) if band.threshold is not None]
+    promises = (replace(band, condition=f"for injected artifacts, {band.condition}").sentence() for band in certified)
+    return (*promises, f"{found}: nothing is known about real ones")
 
 
 def is_foreign(labelled: Scores, probabilities: np.ndarray) -> bool:

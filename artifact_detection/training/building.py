@@ -1,0 +1,107 @@
+"""What a training is put together from: its trainer and loss, what is said before it and written down beside it."""
+
+import numpy as np
+import torch
+
+from artifact_detection.detector import models
+from artifact_detection.detector.device import (
+    device_name,
+    pick_device,
+    pick_precision,
+)
+from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.injection import KINDS
+from artifact_detection.labels import Prevalence
+from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.processes import Crew
+from artifact_detection.training import data, sampling
+from artifact_detection.training.config import TrainConfig
+from artifact_detection.training.losses import FocalLoss
+from artifact_detection.training.pool import PooledBatches, fits
+from artifact_detection.training.schedules import build_schedule
+from artifact_detection.training.trainer import (
+    OPTIMIZERS,
+    Trainer,
+    measure_rate,
+)
+
+
+def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> Trainer:
+    device = pick_device(config.device)
+    model.to(device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    if config.compile:
+        model.compile()
+    batches = sampling.EpochBatches(
+        training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
+    )
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    return Trainer(
+        model,
+        build_loader(config, training, model.preprocessing, batches, device, crew),
+        build_loss(config, batches.clean_share),
+        OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
+        build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
+        seed=config.seed,
+        dtype=pick_precision(config.precision, device),
+        ema=config.ema,
+        clip=config.clip,
+        crew=crew,
+    )
+
+
+def build_loader(
+    config: TrainConfig, training: data.ImageSet, preprocessing: Preprocessing, batches: sampling.EpochBatches,
+    device: torch.device, crew: Crew,
+) -> PooledBatches | torch.utils.data.DataLoader:  # fmt: skip
+    """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers."""
+    if not (config.inject or config.benign or config.degrade) and fits(training, config.augmentation, device):
+        return PooledBatches(training, batches, config.augmentation, device)
+    kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
+    samples = sampling.TrainingImages(
+        training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, kinds,
+        benign=config.benign, degraded=config.degrade, regions=config.with_regions,
+    )  # fmt: skip
+    workers = sampling.pick_workers(config.workers, crew.threads)
+    return sampling.training_loader(samples, batches, workers, pin=device.type == "cuda")
+
+
+def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
+    """clean_share: of the samples of an epoch, which decides balanced class weights."""
+    gamma, alpha = (config.focal_gamma, config.focal_alpha) if config.loss == "focal" else (0, None)
+    if config.class_weights == "balanced":
+        alpha = clean_share
+    return FocalLoss(gamma, alpha)
+
+
+def announce(config: TrainConfig, trainer: Trainer, epochs: int, *parts: data.ImageSet) -> None:
+    """Say what is about to happen, and on a CPU how long it will take."""
+    for name, images in zip(("training", "validation", "to score"), parts, strict=True):
+        prevalence = Prevalence.of(images.labels)
+        print(f"{name:<10} {prevalence.total:>6} images, {prevalence.artifacts:>5} artifacts ({prevalence.share:.1%})")
+    how = "from scratch, without ImageNet weights" if config.weights == "none" else f"from {config.weights} weights"
+    print(f"{config.arch} {how}, {config.image_size} px, {trainer.device.type}, {str(trainer.dtype)[6:]}")
+    if trainer.device.type != "cpu" or not epochs:
+        return
+    rate = measure_rate(trainer, min(config.batch_size, 8))
+    minutes = epochs * trainer.loader.batch_sampler.total / rate / 60
+    print(f"about {minutes:.0f} min on this CPU ({rate:.1f} images/s, {epochs} epochs)", flush=True)
+    if minutes > 30:
+        print("shorter: a GPU, --image-size 96, --epochs 5, or --arch mobilenet_v3_small", flush=True)
+
+
+def facts(
+    fingerprint: str, images: data.ImageSet, training: data.ImageSet, parts: np.ndarray, trainer: Trainer
+) -> dict:
+    """What else the result depends on, for config.toml."""
+    return {
+        "fingerprint": fingerprint,
+        "training_images": len(training),
+        "validation_images": len(parts),
+        "certifying_images": int((parts == models.CERTIFIES).sum()),
+        "unusable_images": len(images.errors),
+        "device": device_name(trainer.device),
+        "precision": str(trainer.dtype).removeprefix("torch."),
+        "batches": "on the GPU" if isinstance(trainer.loader, PooledBatches) else "by workers",
+    }
