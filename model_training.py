@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import expit
 
 from artifact_detection import figures
 from artifact_detection.detector import models
@@ -38,6 +37,7 @@ from artifact_detection.detector.scoring import predict
 from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.system import run_files
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, CrewError, join_crew
@@ -107,7 +107,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     if arguments.folds:
         cross_validate(folder, config, model, images, unfitted, arguments, crew)
     else:
-        train_one(folder, config, model, Work(images, unfitted, test, "test"), arguments.resume, crew)
+        train_one(folder, config, model, Work(images, unfitted, test, run_files.TEST), arguments.resume, crew)
     return 1 if images.errors or test.errors else 0
 
 
@@ -155,7 +155,7 @@ def cross_validate(
     parts = data.split_folds(images.labels, groups, arguments.folds, config.seed)
     for number, (rows, held_out) in enumerate(parts, 1):
         print(f"\nfold {number} of {len(parts)}")
-        work = Work(images.take(rows), unfitted.take(rows), images.take(held_out), "held_out", groups[rows])
+        work = Work(images.take(rows), unfitted.take(rows), images.take(held_out), run_files.HELD_OUT, groups[rows])
         path = folder / f"fold-{number}"
         train_one(path, config, copy.deepcopy(model), work, arguments.resume and path.exists(), crew)
     if crew.leads:
@@ -225,7 +225,7 @@ def calibrate(
 
     The shift, into the network's last bias, undoes what oversampling and injection did to the share of artifacts.
     """
-    model, checkpoint = models.load_checkpoint(run.path / "best.pt")
+    model, checkpoint = models.load_checkpoint(run.path / run_files.BEST)
     run.wait()  # for the others to have read it
     if models.Validation.of(checkpoint):
         return  # by a run that was killed later
@@ -233,7 +233,7 @@ def calibrate(
     # On all parts: no order of scores changes by it, and no promise.
     temperature, shift = thresholds.fit_platt(validation.labels, logits)
     model.cpu().shift_logits(shift)
-    probabilities = expit((logits + shift) / temperature)
+    probabilities = models.probabilities(logits + shift, temperature)
     evidence = models.Validation(validation.labels, probabilities, parts, injected)
     threshold = pick_threshold(evidence, config.target)
     chosen = {
@@ -243,21 +243,21 @@ def calibrate(
         "threshold": threshold,
         "fingerprint": fingerprint,
     }
-    run.write_predictions("val", validation, probabilities, threshold)
-    run.save("best.pt", checkpoint | chosen | evidence.values())
+    run.write_predictions(run_files.VALIDATION, validation, probabilities, threshold)
+    run.save(run_files.BEST, checkpoint | chosen | evidence.values())
     run.wait()
 
 
 def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     """Score the last split once: <split>_predictions.csv, metrics.json, curves.png and the summary on the screen."""
-    model, checkpoint = models.load_checkpoint(run.path / "best.pt")
-    probabilities = expit(score(model, work.scored, config, run.crew) / checkpoint["temperature"])
+    model, checkpoint = models.load_checkpoint(run.path / run_files.BEST)
+    probabilities = models.probabilities(score(model, work.scored, config, run.crew), checkpoint["temperature"])
     if not run.crew.leads:
         return
     summary = metrics.summarize(work.scored.labels, probabilities, checkpoint["threshold"])
     run.write_predictions(work.scored_as, work.scored, probabilities, checkpoint["threshold"])
-    run.write_json("metrics.json", summary.as_dict())
-    figures.save(plot_curves(run.read_history()), run.path / "curves.png")
+    run.write_json(run_files.METRICS, summary.as_dict())
+    figures.save(plot_curves(run.read_history()), run.path / run_files.CURVES)
     split = work.scored_as.replace("_", "-")
     print(f"\n{split} split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
 

@@ -15,6 +15,7 @@ import pandas as pd
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
 from artifact_detection.detector.models import load_tensors
+from artifact_detection.system import run_files
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, write_atomic
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import end_with_parent
@@ -84,10 +85,10 @@ def last_words(log: Path) -> str:
 def collect(job: Job, place: Place, results: Results) -> None:
     """From a finished run folder into results.csv, history.csv and oof/."""
     run = place.run_folder(job)
-    predictions = pd.read_csv(run / "oof_predictions.csv")
+    predictions = pd.read_csv(run / run_files.predictions(run_files.OUT_OF_FOLD))
     common = {"settings": job.digest, "images": data_digest(predictions)}
     folds = [run / f"fold-{number}" for number in range(1, job.folds + 1)]
-    histories = [pd.read_csv(fold / "history.csv").assign(fold=n) for n, fold in enumerate(folds, 1)]
+    histories = [pd.read_csv(fold / run_files.HISTORY).assign(fold=n) for n, fold in enumerate(folds, 1)]
     rows = [fold_row(fold, history, predictions) | common for fold, history in zip(folds, histories, strict=True)]
     results.keep(job, pd.DataFrame(rows), pd.concat(histories, ignore_index=True), predictions)
 
@@ -95,10 +96,10 @@ def collect(job: Job, place: Place, results: Results) -> None:
 def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> dict:
     """One fold's validation and out-of-fold metrics, its time and its network's size."""
     number = int(re.search(r"\d+$", fold.name).group())
-    config = tomllib.loads((fold / "config.toml").read_text(encoding="utf-8"))
-    validation = quality(pd.read_csv(fold / "val_predictions.csv"))
+    config = tomllib.loads((fold / run_files.CONFIG).read_text(encoding="utf-8"))
+    validation = quality(pd.read_csv(fold / run_files.predictions(run_files.VALIDATION)))
     held_out = quality(predictions[predictions["fold"] == number])
-    weights = load_tensors(fold / "best.pt")["model"]
+    weights = load_tensors(fold / run_files.BEST)["model"]
     return {
         "fold": number,
         **{f"val_{name}": value for name, value in validation.items()},

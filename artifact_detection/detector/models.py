@@ -10,6 +10,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 import torchvision
+from scipy.special import expit
 from torch import nn
 
 from artifact_detection.detector import lite
@@ -285,6 +286,11 @@ class Validation:
         probabilities = checkpoint["validation_probabilities"].numpy().astype(np.float64).round(DIGITS)
         parts = checkpoint.get("validation_parts", torch.full(targets.shape, CHOOSES)).numpy()
         return cls(targets, probabilities, parts, checkpoint.get("validation_injected", False))
+
+
+def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """P(artifacts), (N,) float64, of a checkpoint's logits (N,)."""
+    return expit(np.asarray(logits, np.float64) / temperature)
 
 
 def load_tensors(path: str | Path) -> dict:

@@ -20,7 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from artifact_detection.detector.device import autocast, copied, of_any_length, pick_device, pick_precision
-from artifact_detection.detector.models import DIGITS, Detector, load_checkpoint
+from artifact_detection.detector.models import DIGITS, Detector, load_checkpoint, probabilities
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.paths import ROOT
 
@@ -104,7 +104,7 @@ class Scorer:
         return self._probabilities(logits[: len(images)]), expit(maps[: len(images)])
 
     def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return expit(logits.astype(np.float64) / self.checkpoint["temperature"]).round(DIGITS)
+        return probabilities(logits, self.checkpoint["temperature"]).round(DIGITS)
 
     def fill_up(self, images: Sequence[torch.Tensor], rows: int | None = None) -> torch.Tensor:
         """(rows or batch, 3, *shape) uint8: the images, and zeros for the rest."""

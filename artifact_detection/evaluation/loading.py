@@ -17,6 +17,7 @@ from artifact_detection.detector.scoring import SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
+from artifact_detection.system import run_files
 from artifact_detection.system.paths import ROOT, path_of
 
 OUTCOMES = {
@@ -25,6 +26,7 @@ OUTCOMES = {
     "false positives": (CLEAN, ARTIFACT),
     "false negatives": (ARTIFACT, CLEAN),
 }  # name -> (label, prediction)
+TEST_PREDICTIONS = run_files.predictions(run_files.TEST)
 
 
 class EvaluationError(Exception):
@@ -141,14 +143,14 @@ def open_predictions(path: Path, environment: Mapping[str, str], dataset: Path |
 
 def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
     """A run folder with its test predictions, its model and its dataset (default: the one in its config.toml)."""
-    if not (folder / "test_predictions.csv").is_file():
+    if not (folder / TEST_PREDICTIONS).is_file():
         raise EvaluationError(
             f"{folder} holds no finished run, there is no test_predictions.csv: python model_training.py"
         )
-    settings = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))["settings"]
-    scorer = load_predictor(folder / "best.pt")
-    table, left_out = _usable(read_predictions(folder / "test_predictions.csv"))
-    validation, _ = _usable(read_predictions(folder / "val_predictions.csv"))
+    settings = tomllib.loads((folder / run_files.CONFIG).read_text(encoding="utf-8"))["settings"]
+    scorer = load_predictor(folder / run_files.BEST)
+    table, left_out = _usable(read_predictions(folder / TEST_PREDICTIONS))
+    validation, _ = _usable(read_predictions(folder / run_files.predictions(run_files.VALIDATION)))
     evidence = Validation.of(scorer.checkpoint)
     validation = validation[evidence.parts == CERTIFIES] if evidence else validation[:0]
     return Evaluation(
@@ -166,7 +168,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
 
 def finished_runs(runs: Path = ROOT / "runs") -> list[Path]:
     """The run folders with test predictions, the newest first."""
-    tables = runs.glob("*/test_predictions.csv")
+    tables = runs.glob(f"*/{TEST_PREDICTIONS}")
     return [path.parent for path in sorted(tables, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
 
@@ -186,7 +188,7 @@ def open_other(first: Evaluation, environment: Mapping[str, str] = os.environ) -
         return open_run(Path(path)) if Path(path).is_dir() else open_predictions(Path(path), environment)
     paths = set(first.table["path"])
     for folder in finished_runs():
-        if folder.name != first.source and set(read_predictions(folder / "test_predictions.csv")["path"]) == paths:
+        if folder.name != first.source and set(read_predictions(folder / TEST_PREDICTIONS)["path"]) == paths:
             return open_run(folder)
     return None
 

@@ -5,7 +5,6 @@ Evangelidis and Psarakis, TPAMI 2008), two fifths of the texture is the same. Ed
 artifact) therefore still link an image to its origin, and another face in the same pose does not.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ import pandas as pd
 from artifact_detection.images.candidates import VIEWS, find_candidates
 from artifact_detection.images.measure import PIXELS
 from artifact_detection.images.measurements import THUMBNAIL, Measurements
+from artifact_detection.system.threads import cores
 
 MIN_AGREEMENT = 0.4  # share of the texture that must be the same: an edit may cover the rest; others had < 0.31
 MIN_ALIGNED = 0.6  # … after an alignment; pairs of other portraits, real or drawn, had less than 0.44
@@ -65,7 +65,7 @@ def near_duplicate_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
     without any texture (one flat colour) are never linked.
     """
     forest, links, candidates = _Forest(len(thumbnails)), [], find_candidates(thumbnails)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(candidates), _BLOCK):
             pairs = candidates.iloc[start : start + _BLOCK].itertuples(index=False)
             apart = [pair for pair in pairs if forest.are_apart(pair)]

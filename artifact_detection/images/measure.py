@@ -1,7 +1,6 @@
 """One pass over image files: every file is read and decoded once, and everything is measured from that."""
 
 import hashlib
-import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from artifact_detection.images.decoding import DecodedImage, ImageError, decode_file
 from artifact_detection.images.measurements import THUMBNAIL, Measurements, Stamp, load, save, stamp
+from artifact_detection.system.threads import cores
 
 MEASURES = ("brightness", "deviation", "contrast", "sharpness", "saturation", "entropy", "aspect")
 COLOURS = ("red", "green", "blue")
@@ -61,7 +61,7 @@ def _measure(stamps: list[Stamp]) -> Measurements:
         measures = luma_measures(luma) | histogram_measures(luma) | colour_measures(image)
         return stamps[row]._asdict() | {"error": ""} | _identity(image) | measures
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and OpenCV leave Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # decoding and OpenCV leave Python's lock
         results = pool.map(measure, range(len(stamps)))
         rows = list(tqdm(results, "measuring", len(stamps), unit="img", disable=None))
     return Measurements(pd.DataFrame(rows, columns=[*Stamp._fields, "error", *_BAD]), thumbnails)

@@ -11,7 +11,6 @@ one is on both sides. The same images, settings and seed give the same bytes, so
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.system.files import exclusive_lock, write_atomic
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import WORK, lies_in
+from artifact_detection.system.threads import cores
 
 SPLITS = ("train", "test")
 COLUMNS = ["file", "base", "group", "kind", "severity", "x0", "y0", "x1", "y1"]
@@ -99,7 +99,7 @@ def list_bases(folder: Path) -> tuple[list[Path], np.ndarray, dict[str, str]]:
 
 def _parallel(function: Callable[..., T], items: Iterable, text: str) -> list[T]:
     items = list(items)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(tqdm(pool.map(function, items), text, len(items), unit="img", disable=None))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from artifact_detection import figures
 from artifact_detection.evaluation import metrics
 from artifact_detection.labels import ARTIFACT
+from artifact_detection.system import run_files
 from artifact_detection.system.files import write_atomic
 from artifact_detection.training.data import ImageSet
 from artifact_detection.training.plots import plot_label_errors
@@ -20,7 +21,10 @@ from artifact_detection.training.plots import plot_label_errors
 
 def join_folds(folders: list[Path], images: ImageSet, groups: np.ndarray) -> pd.DataFrame:
     """One table of held_out_predictions.csv of every fold, in the order of `images`, with columns fold and group."""
-    tables = [pd.read_csv(path / "held_out_predictions.csv").assign(fold=n) for n, path in enumerate(folders, 1)]
+    tables = [
+        pd.read_csv(path / run_files.predictions(run_files.HELD_OUT)).assign(fold=n)
+        for n, path in enumerate(folders, 1)
+    ]
     order = images.table[["path"]].assign(group=groups)
     return pd.concat(tables).merge(order, on="path", how="right", validate="one_to_one")
 
@@ -43,8 +47,8 @@ def write_report(folder: Path, table: pd.DataFrame, root: Path) -> str:
     """
     summary = metrics.summarize(table["label"], table["probability"], predictions=table["prediction"])
     ranking = rank_labels(table)
-    write_atomic(folder / "oof_predictions.csv", table.to_csv(index=False))
-    write_atomic(folder / "metrics.json", json.dumps(summary.as_dict(), indent=2) + "\n")
+    write_atomic(folder / run_files.predictions(run_files.OUT_OF_FOLD), table.to_csv(index=False))
+    write_atomic(folder / run_files.METRICS, json.dumps(summary.as_dict(), indent=2) + "\n")
     write_atomic(folder / "label_errors.csv", ranking.to_csv(index=False))
     figures.save(plot_label_errors(ranking, root), folder / "label_errors.png")
     return f"out of fold, all training images: {summary.table()}\n\n{len(ranking)} labels to check: {folder}"

@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 
 from artifact_detection.detector.models import load_tensors
+from artifact_detection.system import run_files
 from artifact_detection.system.files import exclusive_lock, write_atomic
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import ROOT
@@ -31,12 +32,6 @@ SAVE_EVERY = 60.0  # seconds: writing 338 MB of VGG-19 after each epoch of two s
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
 
 CHANGES = ("status", "--porcelain", "-uno", "--", ".", ":!model-training-attempts")
-
-
-FILES = (
-    "config.toml", "history.csv", "best.pt", "last.pt", "val_predictions.csv", "test_predictions.csv",
-    "held_out_predictions.csv", "metrics.json", "curves.png", "tensorboard",
-)  # fmt: skip
 
 
 class RunError(Exception):
@@ -70,9 +65,10 @@ class RunFolder:
             run.wait()
 
     def _claim(self) -> None:
-        has_run = (self.path / "last.pt").exists()  # of an earlier version, which left no record; `read_last` checks it
+        # Of an earlier version, which left no record; `read_last` checks it.
+        has_run = (self.path / run_files.LAST).exists()
         try:
-            OwnFolder.claim(self.path, "model_training", () if has_run else FILES)
+            OwnFolder.claim(self.path, "model_training", () if has_run else run_files.ALL)
         except NotOursError as error:
             raise RunError(f"{error} with --name") from error
 
@@ -82,7 +78,7 @@ class RunFolder:
         self.crew.wait()
 
     def refuse_if_used(self) -> None:
-        if (self.path / "last.pt").exists():
+        if (self.path / run_files.LAST).exists():
             raise RunError(f"{self.path} holds a run already: pass --resume to go on, or another --name")
 
     def read_last(self) -> dict | None:
@@ -91,11 +87,11 @@ class RunFolder:
         Raises RunError if it is of another run, is nothing that training can go on from, or is gone though there were
         epochs: a new training would replace their best.pt.
         """
-        if not (self.path / "last.pt").exists():
+        if not (self.path / run_files.LAST).exists():
             if self._is_past_first_epoch():
                 raise RunError(f"{self.path} holds a best.pt, but its last.pt is gone: pass another --name")
             return None
-        last = load_tensors(self.path / "last.pt")
+        last = load_tensors(self.path / run_files.LAST)
         if not {"identity", "history", "trainer"} <= last.keys():
             raise RunError(f"{self.path / 'last.pt'} is no training to go on with: pass another --name")
         before = last["identity"]
@@ -108,7 +104,7 @@ class RunFolder:
 
     def _is_past_first_epoch(self) -> bool:
         """Whether best.pt is more than a training that was killed in its first epoch would have left."""
-        best, history = self.path / "best.pt", self.path / "history.csv"
+        best, history = self.path / run_files.BEST, self.path / run_files.HISTORY
         if not best.exists():
             return False
         return "validation_targets" in load_tensors(best) or (history.exists() and len(self.read_history()) > 1)
@@ -118,24 +114,24 @@ class RunFolder:
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         environment = {"python": platform.python_version(), "git_commit": git_commit()}
         tables = {"settings": settings, "data": facts, "environment": environment, "packages": versions}
-        self._write("config.toml", to_toml(tables))
+        self._write(run_files.CONFIG, to_toml(tables))
 
     def write_history(self, rows: list[dict]) -> None:
         """history.csv and, where TensorBoard is installed, its scalars of the last row."""
-        self._write("history.csv", pd.DataFrame(rows).to_csv(index=False))
+        self._write(run_files.HISTORY, pd.DataFrame(rows).to_csv(index=False))
         if self.crew.leads and self._scalars:
             for name, value in rows[-1].items():
                 self._scalars.add_scalar(name, value, rows[-1]["epoch"])
             self._scalars.flush()
 
     def read_history(self) -> pd.DataFrame:
-        return pd.read_csv(self.path / "history.csv")
+        return pd.read_csv(self.path / run_files.HISTORY)
 
     def write_predictions(self, split: str, images: ImageSet, probabilities: np.ndarray, threshold: float) -> None:
         """<split>_predictions.csv: path, label, probability (of "artifacts"), prediction."""
         columns = {"probability": probabilities.round(6), "prediction": (probabilities >= threshold).astype(int)}
         table = images.table[["path", "label"]].assign(**columns)
-        self._write(f"{split}_predictions.csv", table.to_csv(index=False))
+        self._write(run_files.predictions(split), table.to_csv(index=False))
 
     def write_json(self, name: str, values: dict) -> None:
         self._write(name, json.dumps(values, indent=2) + "\n")
@@ -166,8 +162,8 @@ class RunFolder:
 
     def _save_both(self, best: dict | None, last: dict) -> None:
         if best:
-            self.save("best.pt", best)
-        self.save("last.pt", last)
+            self.save(run_files.BEST, best)
+        self.save(run_files.LAST, last)
 
     @cached_property
     def _scalars(self):
