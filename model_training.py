@@ -71,7 +71,7 @@ class Work(NamedTuple):
 
     images: data.ImageSet  # to train and to validate on
     unfitted: data.ImageSet  # the same to put artifacts into, see data.unfitted; without --inject just `images`
-    scored: data.ImageSet  # to score once, at the end
+    scored: data.ImageSet | None  # to score once, at the end; None: there is no test split
     scored_as: str  # "test" or "held_out"
     groups: np.ndarray | None = None  # of near-duplicates among the images, where they are known already
 
@@ -103,12 +103,12 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     with crew.leader_first():
         images = load(config, "train", preprocessing, cache)
         unfitted = data.unfitted(images, preprocessing, cache) if config.inject else images
-        test = images if arguments.folds else load(config, "test", preprocessing, cache)
+        test = images if arguments.folds else load_test(config, preprocessing, cache)
     if arguments.folds:
         cross_validate(folder, config, model, images, unfitted, arguments, crew)
     else:
         train_one(folder, config, model, Work(images, unfitted, test, run_files.TEST), arguments.resume, crew)
-    return 1 if images.errors or test.errors else 0
+    return 1 if images.errors or (test and test.errors) else 0
 
 
 def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet:
@@ -123,6 +123,13 @@ def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: P
     if cache:
         print(f"{split}: {len(images)} images, {images.pixels.nbytes / 1e6:.0f} MB in {cache}")
     return images
+
+
+def load_test(config: TrainConfig, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet | None:
+    if not (Path(config.dataset) / "test").is_dir():
+        print(f"no test split in {config.dataset}: nothing is scored at the end", file=sys.stderr)
+        return None
+    return load(config, "test", preprocessing, cache)
 
 
 def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: Work, resume: bool, crew: Crew) -> None:
@@ -250,6 +257,11 @@ def calibrate(
 
 def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     """Score the last split once: <split>_predictions.csv, metrics.json, curves.png and the summary on the screen."""
+    if run.crew.leads:
+        figures.save(plot_curves(run.read_history()), run.path / run_files.CURVES)
+    if work.scored is None:
+        print(f"\nrun folder: {run.path}")
+        return
     model, checkpoint = models.load_checkpoint(run.path / run_files.BEST)
     probabilities = models.probabilities(score(model, work.scored, config, run.crew), checkpoint["temperature"])
     if not run.crew.leads:
@@ -257,7 +269,6 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     summary = metrics.summarize(work.scored.labels, probabilities, checkpoint["threshold"])
     run.write_predictions(work.scored_as, work.scored, probabilities, checkpoint["threshold"])
     run.write_json(run_files.METRICS, summary.as_dict())
-    figures.save(plot_curves(run.read_history()), run.path / run_files.CURVES)
     split = work.scored_as.replace("_", "-")
     print(f"\n{split} split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
 

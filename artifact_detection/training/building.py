@@ -75,9 +75,11 @@ def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
     return FocalLoss(gamma, alpha)
 
 
-def announce(config: TrainConfig, trainer: Trainer, epochs: int, *parts: data.ImageSet) -> None:
+def announce(config: TrainConfig, trainer: Trainer, epochs: int, *parts: data.ImageSet | None) -> None:
     """Say what is about to happen, and on a CPU how long it will take."""
     for name, images in zip(("training", "validation", "to score"), parts, strict=True):
+        if images is None:
+            continue
         prevalence = Prevalence.of(images.labels)
         print(f"{name:<10} {prevalence.total:>6} images, {prevalence.artifacts:>5} artifacts ({prevalence.share:.1%})")
     how = "from scratch, without ImageNet weights" if config.weights == "none" else f"from {config.weights} weights"

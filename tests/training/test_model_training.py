@@ -38,6 +38,14 @@ def test_run_folder_is_complete_and_agrees_with_itself(folders, tmp_path):
     assert "recall" in done.stdout and "from scratch, without ImageNet weights" in done.stdout
 
 
+def test_without_a_test_split_it_trains_and_says_so(folders, dataset, tmp_path, capsys):
+    shutil.rmtree(dataset / "test")
+    assert main([*folders, "--name", "run"]) == 0
+    assert "no test split" in capsys.readouterr().err
+    made = {path.name for path in (tmp_path / "runs/run").iterdir()}
+    assert "best.pt" in made and "curves.png" in made and "test_predictions.csv" not in made
+
+
 def test_unreadable_image_is_named_and_the_rest_is_trained(folders, dataset, capsys):
     bad = next((dataset / "train" / "artifacts").iterdir())
     bad.write_bytes(bad.read_bytes()[:100])
