@@ -171,12 +171,12 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         items = found.items if crew.leads else read_items(options.out / WORK / ITEMS)
         agreement = choose_engine(options, crew, scorer, rules, items)
         try:
-            rules, judged = look(options, crew, scorer, agreement, items)
+            rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) or crew.world > 1:
                 raise
             forget(options.out / WORK, error)
-            rules, judged = look(options, crew, scorer, agreement, items)
+            rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         if not crew.leads:
             return 0
         return finish(options, manifest, scorer, rules, found, judged, before)
@@ -291,7 +291,7 @@ def forget(work: Path, error: sqlite3.DatabaseError) -> None:
         path.unlink()
 
 
-def look(
+def score_and_judge(
     options: argparse.Namespace, crew: Crew, scorer: Scorer, agreement: int8.Agreement | None, items: list[Item]
 ) -> tuple[policy.Policy, list[Judged]]:
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
@@ -308,7 +308,7 @@ def look(
         while agreement and not options.calibrate and edges != rules.edges():
             edges, scorer.margin = rules.edges(), agreement.margin(rules.edges())
             todo = stages.near_an_edge(judge_all(items, stores, rules), rules, scorer.margin)
-            stages.settle(scorer, stages.share(todo, stores, crew), stores, threads)
+            stages.rescore_near_thresholds(scorer, stages.share(todo, stores, crew), stores, threads)
             crew.wait()
             rules = choose_policy(options, scorer.checkpoint, stores.light(items))
         if options.stability is not None:
@@ -329,7 +329,7 @@ def finish(
     rules: policy.Policy,
     found: Inputs,
     judged: list[Judged],
-    before: sample.Sample | None,
+    before: sample.AuditSample | None,
 ) -> int:
     """Write the results, do what was asked with the images, say how it went; return the exit code."""
     write_scores(options.out, judged, scorer.model_id)
@@ -359,8 +359,8 @@ def finish(
 
 
 def audit(
-    options: argparse.Namespace, drawn: sample.Sample | None, groups: dict[str, list[Judged]], rules: policy.Policy
-) -> acceptance.Audit | None:
+    options: argparse.Namespace, drawn: sample.AuditSample | None, groups: dict[str, list[Judged]], rules: policy.Policy
+) -> acceptance.AuditStatement | None:
     """What the decisions on the random sample say, which is written down: a later sample has to count it."""
     wanted = {KEEP: options.max_artifacts_left, REJECT: options.max_clean_loss}
     found = acceptance.audit(drawn, groups, rules.decisions, wanted)
@@ -375,7 +375,7 @@ def show(
     scorer: Scorer,
     rules: policy.Policy,
     judged: list[Judged],
-    facts: summary.Summary,
+    facts: summary.FilterSummary,
     todo: looking.Looking,
 ) -> Path:
     """Write the review page and return its path."""

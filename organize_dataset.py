@@ -38,7 +38,7 @@ from artifact_detection.organizing import (
     place,
     placed_rows,
     scan,
-    settle,
+    sort_out,
 )
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
@@ -175,7 +175,7 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
         judge_by_table(found, options.table)
     rows = merge(found, earlier, options.output)
     name_destinations(rows)
-    settle(rows, earlier, manifest)
+    sort_out(rows, earlier, manifest)
     planned = sum(row.status == PLANNED for row in rows)
     placed = 0 if options.dry_run else place(rows, manifest)
     print_table(rows, options.splits)

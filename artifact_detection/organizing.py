@@ -145,7 +145,7 @@ def name_destinations(rows: list[Row]) -> None:
             row.destination = names.take(f"{folder}/{name}", f"{folder}/{row.source.parent.name}-{name}")
 
 
-def settle(rows: list[Row], earlier: list[Row], manifest: Manifest[Row]) -> None:
+def sort_out(rows: list[Row], earlier: list[Row], manifest: Manifest[Row]) -> None:
     """Give every row its status by what the disk says, never by what the manifest says."""
     usable = [row for row in rows if not row.reason]
     for row, (state, reason) in zip(usable, manifest.reasons(usable, earlier), strict=True):

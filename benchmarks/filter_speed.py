@@ -113,7 +113,7 @@ def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
         rules = Policy(manual_bands([scorer.checkpoint["threshold"]]), False)
         with Stores(folder, "records") as stores:
             near = stages.near_an_edge(judge_all(items, stores, rules), rules, scorer.margin)
-            stages.settle(scorer, near, stores, os.cpu_count())
+            stages.rescore_near_thresholds(scorer, near, stores, os.cpu_count())
 
 
 def run_threads(act: Callable[[Item], object], items: list[Item]) -> None:

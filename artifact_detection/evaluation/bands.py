@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from artifact_detection.evaluation.label_shift import ESTIMATED_FROM, Prevalence, Scores, bound_prevalence
+from artifact_detection.evaluation.label_shift import ESTIMATED_FROM, PrevalenceRange, Scores, bound_prevalence
 from artifact_detection.evaluation.metrics import check_binary, check_probabilities
 from artifact_detection.intervals import CONFIDENCE, lower_bound, upper_bound
 from artifact_detection.labels import ARTIFACT, CLEAN
@@ -138,7 +138,7 @@ def _certified(ranked: np.ndarray, errors: np.ndarray, needed: int, limit: float
 def transfer_bands(
     choosing: Scores,
     certifying: Scores,
-    prevalence: Prevalence | None,
+    prevalence: PrevalenceRange | None,
     probabilities: np.ndarray,
     *,
     clean_rejected: float = 0.1,
@@ -184,8 +184,8 @@ class _Transfer:
 
     choosing: Scores
     certifying: Scores
-    expected: Prevalence
-    prevalence: Prevalence
+    expected: PrevalenceRange
+    prevalence: PrevalenceRange
     confidence: float
     delta: float
 
@@ -232,7 +232,9 @@ def _inside(action: str, edges: np.ndarray, scores: Scores) -> tuple[np.ndarray,
     return len(scores.clean) - clean, len(scores.artifacts) - artifacts
 
 
-def _wrong_share(action: str, edges: np.ndarray, scores: Scores, prevalence: Prevalence, delta: float) -> np.ndarray:
+def _wrong_share(
+    action: str, edges: np.ndarray, scores: Scores, prevalence: PrevalenceRange, delta: float
+) -> np.ndarray:
     """(k,) upper bounds of the share of the wrong class in the band with each edge, each true but for 2 * delta."""
     wrong, right = _inside(action, edges, scores)
     of_wrong, of_right = len(scores.clean), len(scores.artifacts)

@@ -48,7 +48,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Prevalence:
+class PrevalenceRange:
     """The share of artifacts lies in [low, high]; source: who says so."""
 
     low: float
@@ -60,7 +60,7 @@ ESTIMATED = "estimated from their scores, at that confidence"
 ESTIMATED_FROM = 3  # one-sided bounds, each of which may fail, that an end of an estimated range rests on
 
 
-def bound_prevalence(choosing: Scores, certifying: Scores, probabilities: np.ndarray, delta: float) -> Prevalence:
+def bound_prevalence(choosing: Scores, certifying: Scores, probabilities: np.ndarray, delta: float) -> PrevalenceRange:
     """Exact bounds of the share of artifacts behind `probabilities` (n,) under label shift, each end failing with
     probability <= ESTIMATED_FROM * delta.
 
@@ -75,7 +75,7 @@ def bound_prevalence(choosing: Scores, certifying: Scores, probabilities: np.nda
     )
     low = (f_low - a_high) / (t_high - a_high) if t_high > a_high else 0.0
     high = (f_high - a_low) / (t_low - a_low) if t_low > a_low else 1.0
-    return Prevalence(float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)), ESTIMATED)
+    return PrevalenceRange(float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)), ESTIMATED)
 
 
 def _at_least(scores: np.ndarray, cut: float) -> tuple[int, int]:

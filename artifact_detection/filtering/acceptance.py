@@ -21,7 +21,7 @@ from scipy import stats
 from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.results import Judged
-from artifact_detection.filtering.sample import AUDITED, RECORD, SAMPLE, Sample, changed_bands
+from artifact_detection.filtering.sample import AUDITED, RECORD, SAMPLE, AuditSample, changed_bands
 from artifact_detection.intervals import CONFIDENCE
 
 WORDS = {KEEP: ("kept", "have artifacts"), REJECT: ("rejected", "are clean")}
@@ -84,7 +84,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditStatement:
     """bounds: a band each; joint: the confidence that all of them hold, those on earlier samples included."""
 
     bounds: list[Bound]
@@ -105,17 +105,19 @@ class Audit:
 
 
 def audit(
-    sample: Sample | None, groups: dict[str, list[Judged]], decisions: Decisions, wanted: dict[str, float]
-) -> Audit | None:
+    sample: AuditSample | None, groups: dict[str, list[Judged]], decisions: Decisions, wanted: dict[str, float]
+) -> AuditStatement | None:
     """What the decided images of the sample say. groups: the images by the detector's verdict, as they are now.
 
     wanted: the share of wrong images that is wanted at most, by band. None: there is neither a sample nor a decision.
     """
     if sample is None:
         no_sample = "no bound from the decisions: they are no random sample, --audit N draws one"
-        return Audit([], 1.0, 0, [no_sample]) if decisions else None
+        return AuditStatement([], 1.0, 0, [no_sample]) if decisions else None
     if not sample.drawn:
-        return Audit([], 1.0, 0, [f"no statement: {SAMPLE} is not the one that {RECORD} describes; --audit draws anew"])
+        return AuditStatement(
+            [], 1.0, 0, [f"no statement: {SAMPLE} is not the one that {RECORD} describes; --audit draws anew"]
+        )
     changed, bounds, remarks = changed_bands(sample, groups), [], []
     for band in AUDITED:
         side, total = WORDS[band][0], len(groups[band])
@@ -132,10 +134,10 @@ def audit(
     number, each = sample.earlier + 1, CONFIDENCE ** len(bounds)
     # Of the samples before, it is not known how many bands they spoke of: two at most.
     spent = sample.earlier * (1 - CONFIDENCE ** len(AUDITED))
-    return Audit(bounds, max(0.0, each - spent), number, remarks)
+    return AuditStatement(bounds, max(0.0, each - spent), number, remarks)
 
 
-def _bound(sample: Sample, band: str, images: Sequence[Judged], decisions: Decisions, wanted: float) -> Bound:
+def _bound(sample: AuditSample, band: str, images: Sequence[Judged], decisions: Decisions, wanted: float) -> Bound:
     drawn = sample.of(band)
     said = [decisions.get(row.key) for row in drawn]
     decided, wrong = said.count(KEEP) + said.count(REJECT), said.count(WRONG[band])

@@ -31,7 +31,7 @@ OTHER_SCORES = "the sample was drawn by band, with scores that have changed sinc
 
 
 @dataclass(frozen=True)
-class Sample:
+class DecidedSample:
     """A random sample: path and sha256 of each image, and (n,) each: the band that it was drawn from, its probability
     of artifacts then, and the probability of having been drawn."""
 
@@ -41,7 +41,7 @@ class Sample:
     inclusion: np.ndarray
 
 
-def read_sample(path: Path) -> Sample | None:
+def read_sample(path: Path) -> DecidedSample | None:
     """What audit.csv says, None if there is none. Raises PolicyError if it is damaged."""
     if not path.exists():
         return None
@@ -52,13 +52,15 @@ def read_sample(path: Path) -> Sample | None:
         raise PolicyError(f"{path}: {error}") from error
     if not ((values[:, 1] > 0) & (values[:, 1] <= 1)).all():
         raise PolicyError(f"{path}: inclusion is a probability above 0")
-    return Sample([(row["path"], row["sha256"]) for row in rows], np.array([row["band"] for row in rows]), *values.T)
+    return DecidedSample(
+        [(row["path"], row["sha256"]) for row in rows], np.array([row["band"] for row in rows]), *values.T
+    )
 
 
 def calibrated_policy(
     records: Iterable[Record],
     decided: dict[tuple[str, str], str],
-    sample: Sample | None,
+    sample: DecidedSample | None,
     *,
     clean_rejected: float,
     artifacts_kept: float,
@@ -81,7 +83,7 @@ def calibrated_policy(
     return replace(policy, bands=bands, certified=True, notes=(fitted, counted))
 
 
-def _fit(known: dict, decided: dict, sample: Sample | None) -> tuple[float, float, int]:
+def _fit(known: dict, decided: dict, sample: DecidedSample | None) -> tuple[float, float, int]:
     """Temperature, shift, and the number of images that they rest on. An image that was drawn stands for as many as
     the inverse of its chance, one that a person picked for itself."""
     chance = dict(zip(sample.keys, sample.inclusion, strict=True)) if sample else {}
@@ -93,7 +95,7 @@ def _fit(known: dict, decided: dict, sample: Sample | None) -> tuple[float, floa
     return *fit_platt(np.array([LABELS[decided[key]] for key in keys]), logits, weights), len(keys)
 
 
-def _why_not(sample: Sample | None, known: dict) -> str:
+def _why_not(sample: DecidedSample | None, known: dict) -> str:
     """Why the sample certifies nothing; empty if it does."""
     if sample is None or not sample.keys:
         return NO_SAMPLE
@@ -102,14 +104,14 @@ def _why_not(sample: Sample | None, known: dict) -> str:
     return OTHER_SCORES if by_band and max(moved, default=1) > SAME_SCORE else ""
 
 
-def _is_plain(sample: Sample, images: int) -> bool:
+def _is_plain(sample: DecidedSample, images: int) -> bool:
     """Whether all images, not those of some bands alone, had the same chance of being drawn."""
     chances = sample.inclusion
     return bool(np.allclose(chances, chances[0], rtol=1e-3) and abs(len(chances) / chances[0] - images) < 1)
 
 
 def _bands(
-    sample: Sample, known: dict, decided: dict, policy: Policy, clean_rejected: float, artifacts_kept: float
+    sample: DecidedSample, known: dict, decided: dict, policy: Policy, clean_rejected: float, artifacts_kept: float
 ) -> Bands:
     """An image that is not decided, or is gone, counts as an artifact where it is kept, as clean where rejected."""
     now = np.array([known.get(key, p) for key, p in zip(sample.keys, sample.probabilities, strict=True)])

@@ -36,7 +36,7 @@ class NoEstimateError(Exception):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CountEstimate:
     """The median of the draws, and the interval that holds 95 % of them."""
 
     value: float
@@ -44,7 +44,7 @@ class Estimate:
     high: float
 
     @classmethod
-    def of(cls, draws: np.ndarray) -> "Estimate":
+    def of(cls, draws: np.ndarray) -> "CountEstimate":
         tail = (1 - CONFIDENCE) / 2
         return cls(*map(float, np.quantile(draws, (0.5, tail, 1 - tail))))
 
@@ -53,9 +53,9 @@ class Estimate:
 class Estimates:
     """prevalence: share of artifacts in these images; the others are numbers of images."""
 
-    prevalence: Estimate
-    artifacts_kept: Estimate
-    clean_rejected: Estimate
+    prevalence: CountEstimate
+    artifacts_kept: CountEstimate
+    clean_rejected: CountEstimate
 
 
 @dataclass(frozen=True)
@@ -117,4 +117,4 @@ def _remaining(edges: np.ndarray, outcome: Outcome, artifacts: np.ndarray, rng: 
     kept = rng.hypergeometric(left, open_ - left, count(KEEP, False)).sum(1)
     rejected = rng.hypergeometric(open_ - left, left, count(REJECT, False)).sum(1)
     prevalence = (left.sum(1) + found.sum()) / len(outcome.probabilities)
-    return Estimates(Estimate.of(prevalence), Estimate.of(kept), Estimate.of(rejected))
+    return Estimates(CountEstimate.of(prevalence), CountEstimate.of(kept), CountEstimate.of(rejected))

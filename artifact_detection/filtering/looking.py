@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from artifact_detection.evaluation.bands import REVIEW
 from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.results import Judged
-from artifact_detection.filtering.sample import AUDITED, Sample, changed_bands
+from artifact_detection.filtering.sample import AUDITED, AuditSample, changed_bands
 
 INFORMATIVE = 200  # images in the queue
 CANDIDATES = 4  # times as many uncertain ones are spread out
@@ -34,7 +34,7 @@ class Looking:
 def choose(
     judged: Sequence[Judged],
     groups: dict[str, list[Judged]],
-    sample: Sample | None,
+    sample: AuditSample | None,
     decisions: Decisions,
     threshold: float,
 ) -> Looking:

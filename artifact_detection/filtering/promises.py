@@ -6,7 +6,7 @@ import numpy as np
 
 from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
 from artifact_detection.evaluation.bands import Bands, transfer_bands
-from artifact_detection.evaluation.label_shift import FOREIGN, Prevalence, Scores, mixture_p_value
+from artifact_detection.evaluation.label_shift import FOREIGN, PrevalenceRange, Scores, mixture_p_value
 from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
 
@@ -54,12 +54,12 @@ def promised_policy(
 
 def _share(
     validation: Validation, stated: tuple[float, float] | None, probabilities: np.ndarray | None
-) -> Prevalence | None:
+) -> PrevalenceRange | None:
     """The range of the share of artifacts that a promise is for; None: to be estimated from the scores."""
     if stated:
-        return Prevalence(*stated, "as stated")
+        return PrevalenceRange(*stated, "as stated")
     if validation.injected or probabilities is None:
-        return Prevalence(*[float(validation.targets.mean())] * 2, "as in validation")
+        return PrevalenceRange(*[float(validation.targets.mean())] * 2, "as in validation")
     return None
 
 

@@ -19,7 +19,7 @@ from artifact_detection.images.decoding import MAX_BYTES, DecodedImage, ImageErr
 from artifact_detection.images.transforms import Preprocessing, View, evaluation_transform
 from artifact_detection.system.files import sha256_file
 
-THUMBNAIL = 160  # pixels of the longer side
+PREVIEW_SIDE = 160  # pixels of the longer side
 QUALITY = 75
 
 
@@ -97,7 +97,7 @@ def hash_if_readable(item: Item) -> str:
 
 def _halved(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8, halved as often as a thumbnail allows: by two is much faster than by any other number."""
-    while max(pixels.shape[:2]) >= 2 * THUMBNAIL and min(pixels.shape[:2]) > 1:
+    while max(pixels.shape[:2]) >= 2 * PREVIEW_SIDE and min(pixels.shape[:2]) > 1:
         height, width = (side // 2 for side in pixels.shape[:2])
         pixels = cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     return pixels
@@ -111,9 +111,9 @@ def _numbers(image: DecodedImage, small: np.ndarray) -> dict[str, bytes]:
 
 
 def encode_thumbnail(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB from `_halved` -> a JPEG file that fits into THUMBNAIL x THUMBNAIL pixels; never enlarged."""
+    """(H, W, 3) uint8 RGB from `_halved` -> a JPEG file of at most PREVIEW_SIDE pixels a side; never enlarged."""
     height, width = pixels.shape[:2]
-    scale = min(1.0, THUMBNAIL / max(height, width))
+    scale = min(1.0, PREVIEW_SIDE / max(height, width))
     small = cv2.resize(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))
     _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()

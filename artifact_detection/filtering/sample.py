@@ -48,7 +48,7 @@ COLUMNS = tuple(one.name for one in fields(Drawn))
 
 
 @dataclass(frozen=True)
-class Sample:
+class AuditSample:
     """size: images wanted of each band; edges: of the bands; population, digest: how many and which images, by band.
 
     earlier: samples before this one that a statement was made on; stated: whether one was made on this one.
@@ -81,7 +81,7 @@ def by_band(judged: Sequence[Judged], policy: Policy) -> dict[str, list[Judged]]
     return {band: sorted(rows, key=lambda row: key_of(row.record)) for band, rows in groups.items()}
 
 
-def changed_bands(sample: Sample, groups: dict[str, list[Judged]]) -> list[str]:
+def changed_bands(sample: AuditSample, groups: dict[str, list[Judged]]) -> list[str]:
     """The bands that do not hold the images any more that the sample was drawn from."""
     return [band for band in BANDS if _digest(groups[band]) != sample.digest[band]]
 
@@ -90,7 +90,9 @@ def _digest(rows: Sequence[Judged]) -> str:
     return hashlib.sha256("\n".join(map(repr, (key_of(row.record) for row in rows))).encode()).hexdigest()
 
 
-def draw(groups: dict[str, list[Judged]], size: int, policy: Policy, model: str, seed: int, earlier: int) -> Sample:
+def draw(
+    groups: dict[str, list[Judged]], size: int, policy: Policy, model: str, seed: int, earlier: int
+) -> AuditSample:
     """Up to `size` images of each band, each set of them as likely as any other."""
     chosen = {band: _choose(groups[band], size, [seed, number]) for number, band in enumerate(BANDS)}
     mixed = [(band, row) for band in AUDITED for row in chosen[band]]
@@ -101,14 +103,14 @@ def draw(groups: dict[str, list[Judged]], size: int, policy: Policy, model: str,
         for place, (band, row) in enumerate(mixed)
     )
     population, digest = ({band: of(groups[band]) for band in BANDS} for of in (len, _digest))
-    return Sample(size, seed, model, policy.edges(), population, digest, earlier, drawn=drawn)
+    return AuditSample(size, seed, model, policy.edges(), population, digest, earlier, drawn=drawn)
 
 
 def _choose(rows: Sequence[Judged], size: int, seed: Sequence[int]) -> list[Judged]:
     return [rows[n] for n in np.random.default_rng(seed).permutation(len(rows))[:size]]
 
 
-def write_sample(folder: Path, sample: Sample) -> Sample:
+def write_sample(folder: Path, sample: AuditSample) -> AuditSample:
     """Write both files; return the sample with its checksum."""
     write_table(folder / SAMPLE, COLUMNS, map(asdict, sample.drawn))
     sample = replace(sample, checksum=sha256_file(folder / SAMPLE))
@@ -116,12 +118,12 @@ def write_sample(folder: Path, sample: Sample) -> Sample:
     return sample
 
 
-def write_record(folder: Path, sample: Sample) -> None:
+def write_record(folder: Path, sample: AuditSample) -> None:
     record = {name: value for name, value in asdict(sample).items() if name != "drawn"}
     write_atomic(folder / RECORD, json.dumps(record, indent=2) + "\n")
 
 
-def read_sample(folder: Path) -> Sample | None:
+def read_sample(folder: Path) -> AuditSample | None:
     """The folder's sample, None if there is none; without images if audit.csv is not the one that was written.
 
     Raises SampleError if audit.json is damaged.
@@ -131,7 +133,7 @@ def read_sample(folder: Path) -> Sample | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        sample = Sample(**record | {"edges": tuple(record["edges"])})
+        sample = AuditSample(**record | {"edges": tuple(record["edges"])})
     except (ValueError, TypeError, KeyError) as error:
         raise SampleError(f"{path} is damaged: delete it and {SAMPLE} to draw a new sample") from error
     if not table.exists() or sha256_file(table) != sample.checksum:
@@ -146,8 +148,13 @@ def _drawn(row: dict[str, str]) -> Drawn:
 
 
 def update(
-    folder: Path, before: Sample | None, groups: dict[str, list[Judged]], size: int | None, policy: Policy, model: str
-) -> Sample | None:
+    folder: Path,
+    before: AuditSample | None,
+    groups: dict[str, list[Judged]],
+    size: int | None,
+    policy: Policy,
+    model: str,
+) -> AuditSample | None:
     """The sample that holds from now on: the one before, or, if `size` asks for it, a new one."""
     if size is None or (
         before and before.drawn and before.size == size and not changed_bands(before, groups)

@@ -142,7 +142,7 @@ def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
     return [item for item in items if stores.owner(item) % crew.world == crew.rank]
 
 
-def settle(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
+def rescore_near_thresholds(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
     """Replace the probability of items by the exact network's, where that was not done yet."""
     exact = scorer.with_engine(scorer.exact, SETTLED_BATCH)
 

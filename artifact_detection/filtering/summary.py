@@ -10,8 +10,8 @@ import numpy as np
 from artifact_detection.detector.models import Validation
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.label_shift import Scores
-from artifact_detection.filtering.acceptance import Audit
-from artifact_detection.filtering.estimates import METHOD, Estimate, Estimates, NoEstimateError, Outcome, estimate
+from artifact_detection.filtering.acceptance import AuditStatement
+from artifact_detection.filtering.estimates import METHOD, CountEstimate, Estimates, NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.inputs import Inputs
 from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, count_bands
@@ -25,7 +25,7 @@ LISTED = 50  # problems named on the terminal; scores.csv names all
 
 
 @dataclass(frozen=True)
-class Summary:
+class FilterSummary:
     """bands: images by band and "error"; promises: what each band guarantees; estimates: None with their reason.
 
     audit: what the random sample says; remarks: what is odd about the decisions.
@@ -43,7 +43,7 @@ class Summary:
     errors: list[str]
     not_placed: list[str]
     comparisons: list[Comparison]
-    audit: Audit | None = None
+    audit: AuditStatement | None = None
     remarks: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -78,7 +78,7 @@ class Summary:
         ]
 
 
-def _text(estimate: Estimate, percent: bool = False) -> str:
+def _text(estimate: CountEstimate, percent: bool = False) -> str:
     form = "{:.1%}" if percent else "{:.0f}"
     value, low, high = (form.format(number) for number in (estimate.value, estimate.low, estimate.high))
     return f"{value} ({low} to {high})"
@@ -90,10 +90,10 @@ def summarize(
     rules: Policy,
     scorer: Scorer,
     not_placed: Sequence[str] = (),
-    audit: Audit | None = None,
-) -> Summary:
+    audit: AuditStatement | None = None,
+) -> FilterSummary:
     estimates, method = _estimate(judged, rules, scorer.checkpoint)
-    return Summary(
+    return FilterSummary(
         model=scorer.model_id,
         engine=scorer.engine.name,
         images=len(judged),
@@ -132,5 +132,5 @@ def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: dict) -> tupl
     return estimates, METHOD + (INJECTED if validation.injected else "")
 
 
-def write(folder: Path, summary: Summary) -> None:
+def write(folder: Path, summary: FilterSummary) -> None:
     write_atomic(folder / SUMMARY, json.dumps(asdict(summary), indent=2) + "\n")

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from artifact_detection.evaluation.bands import REJECT, Band, Bands, choose_bands, transfer_bands
-from artifact_detection.evaluation.label_shift import Prevalence, Scores
+from artifact_detection.evaluation.label_shift import PrevalenceRange, Scores
 from tests.evaluation.simulation import draw, most
 
 
@@ -58,7 +58,7 @@ TRANSFERS = [  # validation images and their prevalence, the user's images and t
 @pytest.mark.parametrize(("n", "prevalence", "images", "share", "distance", "known"), TRANSFERS)
 def test_promises_hold_at_another_prevalence(n, prevalence, images, share, distance, known):
     """400 draws: each band breaks its limit in at most 5 % of them, and one of the two is given in most."""
-    rng, known = np.random.default_rng(0), known and Prevalence(*known, "as stated")
+    rng, known = np.random.default_rng(0), known and PrevalenceRange(*known, "as stated")
 
     def choose() -> Bands:
         parts = (Scores(*draw(rng, n // 2, prevalence, distance)) for _ in range(2))
@@ -79,11 +79,11 @@ def test_a_sample_of_another_prevalence_certifies_nothing():
 def test_the_condition_stands_in_the_sentence():
     rng = np.random.default_rng(0)
     parts = [Scores(*draw(rng, 500, 0.3, 4.0)) for _ in range(2)]
-    bands = transfer_bands(*parts, Prevalence(0.2, 0.4, "as stated"), np.empty(0), clean_rejected=0.2)
+    bands = transfer_bands(*parts, PrevalenceRange(0.2, 0.4, "as stated"), np.empty(0), clean_rejected=0.2)
     condition = "if images of a class score as in validation and at least 0.2 of all have artifacts (as stated)"
     assert condition in bands.reject.sentence()
     assert "at most 0.4 of all have artifacts" in bands.keep.sentence()
-    impossible = transfer_bands(*parts, Prevalence(0.0, 1.0, "as stated"), np.empty(0))
+    impossible = transfer_bands(*parts, PrevalenceRange(0.0, 1.0, "as stated"), np.empty(0))
     assert impossible.keep.threshold is None and "1 is the best bound" in impossible.reject.sentence()
 
 

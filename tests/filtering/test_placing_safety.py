@@ -10,9 +10,7 @@ import pytest
 
 from artifact_detection.filtering import shards
 from artifact_detection.filtering.inputs import Inputs
-from tests.filtering.test_filter_images import THRESHOLDS, add_member, images, model, read_scores, run, snapshot
-
-__all__ = ["images", "model"]  # fixtures
+from tests.filtering.runs import THRESHOLDS, add_member, read_scores, run, snapshot
 
 REJECT = ("--threshold", "0", "--gallery", "0")  # every image
 
@@ -229,6 +227,6 @@ def test_damaged_scores_are_made_again(images, model, tmp_path, capsys):
 
 
 def test_ctrl_c_is_one_line(images, model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("filter_images.look", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("filter_images.score_and_judge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run(images, *REJECT, model=model, out=tmp_path / "out") == 130
     assert capsys.readouterr().err == "filter_images: stopped. No file is lost; run it again to go on\n"

@@ -9,7 +9,7 @@ from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering import estimates
-from artifact_detection.filtering.calibration import Sample, calibrated_policy, read_sample
+from artifact_detection.filtering.calibration import DecidedSample, calibrated_policy, read_sample
 from artifact_detection.filtering.estimates import NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
 from artifact_detection.filtering.promises import promised_policy
@@ -167,7 +167,7 @@ def user(rng, count: int, prevalence: float, distance: float) -> tuple[np.ndarra
     return targets, [Record(str(n), -1, 1, 1, sha256="s", probability=p) for n, p in scores]
 
 
-def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, float]) -> Sample:
+def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, float]) -> DecidedSample:
     """`size` images of each band; the whole set is one band where both edges are 0."""
     p = np.array([one.probability for one in records])
     bands, rows, inclusion = manual_bands([*edges]).decide(p), [], []
@@ -176,7 +176,7 @@ def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, flo
         chosen = rng.permutation(members)[:size]
         rows += chosen.tolist()
         inclusion += [len(chosen) / len(members)] * len(chosen)
-    return Sample([(str(row), "s") for row in rows], bands[rows], p[rows], np.array(inclusion))
+    return DecidedSample([(str(row), "s") for row in rows], bands[rows], p[rows], np.array(inclusion))
 
 
 @pytest.mark.parametrize(
