@@ -1,4 +1,5 @@
-# make demo   organize test_data/, train a small VGG-19, score the test split, filter it (about 14 minutes on two cores, install included)
+# make demo   a first page by the detector that ships; then organize test_data/, train a small VGG-19, score the
+#             test split, filter it (about ten minutes on two cores, install included)
 # make test   the whole test suite
 # make attempts   model-training-attempts/, all of it: wants a GPU; FLAGS="--protocol small ..." for less
 # make lint   ruff
@@ -6,12 +7,11 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
-READY := pretrained/detector.pt# ships with the project: a first page before anything is trained
 
 .PHONY: demo test attempts lint
 
 demo: .venv/running
-	if [ -f $(READY) ]; then $(PY) filter_images.py test_data/test --model $(READY) --out filtered-first; fi
+	$(PY) filter_images.py test_data/test --out filtered-first
 	$(PY) organize_dataset.py
 	$(PY) model_training.py --config model-training-attempts/00-demo.toml --name demo --resume
 	$(PY) filter_images.py test_data/test --model runs/demo/best.pt --out filtered --threshold 0.2 0.8
