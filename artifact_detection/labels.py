@@ -20,7 +20,10 @@ WORDS = {
     **dict.fromkeys(("true", "yes", "wahr", "ja", "vrai", "oui"), ARTIFACT),
 }  # what a label column can say without being asked about; spreadsheets translate TRUE and FALSE
 NO_LABEL = ("", "nan", "na", "n/a", "null")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+IMAGE_FORMATS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"
+}  # fmt: skip
+IMAGE_SUFFIXES = frozenset(IMAGE_FORMATS)
 
 
 def compile_pattern(pattern: str = DEFAULT_PATTERN) -> re.Pattern[str]:

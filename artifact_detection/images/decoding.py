@@ -26,6 +26,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from simplejpeg import decode_jpeg
 
 from artifact_detection.images import integrity
+from artifact_detection.labels import IMAGE_FORMATS
 
 # A remark on a tag would reach the terminal without the file's name; what makes an image unusable is an exception.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -34,15 +35,6 @@ for _library in ("PIL", "imagecodecs"):
 
 MAX_PIXELS = 50_000_000  # more is refused from the header: decoding could take over 500 MB
 MAX_BYTES = 200_000_000
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
 _EXIF_ORIENTATION = 0x0112
 _BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2
 _KINDS = ("unreadable", "empty", "truncated", "wrong extension", "animated", "too large", "not an image")
@@ -122,7 +114,7 @@ def _open(path: str | Path, data: bytes) -> Image.Image:
     plugin = _plugin(data)
     if plugin is None:
         raise ImageError(path, f"not an image: starts with {data[:8]!r}")
-    expected = FORMATS.get(Path(path).suffix.lower(), plugin.format)
+    expected = IMAGE_FORMATS.get(Path(path).suffix.lower(), plugin.format)
     if plugin.format != expected:
         raise ImageError(path, f"wrong extension: the name says {expected}, the content is {plugin.format}")
     integrity.check_structure(plugin.format, data)
