@@ -230,7 +230,7 @@ def choose_policy(
         return policy.Policy(policy.NO_BANDS, False)
     if options.calibrate:
         decided = read_decisions(options.calibrate)
-        drawn = calibration.read_sample(options.out / calibration.SAMPLE)
+        drawn = calibration.read_sample(options.out / sample.SAMPLE)
         return calibration.calibrated_policy(records, decided, drawn, **wanted, decisions=decisions)
     scores = None if records is None else np.array([one.probability for one in records if one.probability is not None])
     wanted |= {"prevalence": options.prevalence, "without_promise": options.without_promise}

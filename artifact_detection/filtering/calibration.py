@@ -17,11 +17,11 @@ from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.evaluation.thresholds import fit_platt
 from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, logits_of
+from artifact_detection.filtering.sample import SAMPLE
 from artifact_detection.filtering.store import Record
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.system.tables import read_table
 
-SAMPLE = "audit.csv"
 COLUMNS = ("path", "sha256", "band", "probability", "inclusion")
 LABELS = {KEEP: CLEAN, REJECT: ARTIFACT}
 SAME_SCORE = 1e-3  # how far a score may have moved since the sample was drawn
