@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+from artifact_detection.detector.checkpoints import Checkpoint, CheckpointError
 from artifact_detection.detector.device import DeviceError, device_errors, pick_device
-from artifact_detection.detector.models import CheckpointError
 from artifact_detection.detector.scoring import BATCH, GPU_BATCH, SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.filtering import (
@@ -219,7 +219,7 @@ def load_scorer(options: argparse.Namespace) -> Scorer:
 
 
 def choose_policy(
-    options: argparse.Namespace, checkpoint: dict, records: Iterable[Record] | None = None
+    options: argparse.Namespace, checkpoint: Checkpoint, records: Iterable[Record] | None = None
 ) -> policy.Policy:
     """The rules for these records; None: the images are not scored yet, the bands are a first guess."""
     decisions = read_decisions(options.decisions) if options.decisions else Decisions()
@@ -347,7 +347,7 @@ def finish(
     for name in dict.fromkeys(options.export):
         places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:
-        todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint["threshold"])
+        todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint.threshold)
         places.append(f"review page: {show(options, manifest, scorer, rules, judged, facts, todo)}")
     else:
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers

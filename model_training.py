@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from artifact_detection import figures
-from artifact_detection.detector import models
+from artifact_detection.detector import checkpoints, models, weights
 from artifact_detection.detector.device import (
     DeviceError,
     device_errors,
@@ -33,16 +33,16 @@ from artifact_detection.detector.device import (
     pick_device,
     pick_precision,
 )
-from artifact_detection.detector.scoring import predict
+from artifact_detection.detector.scoring import TorchEngine, run_all, usual_batch
 from artifact_detection.evaluation import metrics, thresholds
 from artifact_detection.images.listing import named
-from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.images.transforms import Preprocessing, to_tensor
 from artifact_detection.system import run_files
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
-from artifact_detection.training import data, label_errors, sampling
+from artifact_detection.training import data, label_errors
 from artifact_detection.training.building import announce, build_trainer, facts
 from artifact_detection.training.choices import pick_threshold
 from artifact_detection.training.config import TrainConfig
@@ -57,8 +57,8 @@ from artifact_detection.training.trainer import (
 )
 
 EXPECTED_ERRORS = (
-    configuration.ConfigError, data.DatasetError, TrainingError, models.WeightsError,
-    models.CheckpointError, RunError, DeviceError, CrewError, OSError,
+    configuration.ConfigError, data.DatasetError, TrainingError, weights.WeightsError,
+    checkpoints.CheckpointError, RunError, DeviceError, CrewError, OSError,
 )  # fmt: skip
 EPOCH_LINE = (
     "epoch {epoch}/{epochs}  train loss {train_loss:.4f}  validation: loss {val_loss:.4f}, AP {val_ap:.3f}, "
@@ -95,7 +95,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     torch.manual_seed(config.seed)
     preprocessing = models.default_preprocessing(config.arch, config.image_size, config.crop)
     preprocessing = dataclasses.replace(preprocessing, interpolation=config.interpolation)
-    model = models.build_model(config.arch, config.weights, preprocessing, config.with_regions)
+    model = weights.build_model(config.arch, config.weights, preprocessing, config.with_regions)
     model.freeze(config.freeze)
 
     folder = arguments.runs.resolve() / crew.gather(arguments.name or default_name(config))[0]
@@ -148,7 +148,7 @@ def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: W
         history = start_or_resume(run, trainer, config, resume)
         run.write_config(settings, facts(fingerprint, work.images, training, parts, trainer))
         announce(config, trainer, config.epochs - len(history), training, validation, work.scored)
-        fit(run, trainer, validation.take(np.flatnonzero(parts == models.CHOOSES)), config, history)
+        fit(run, trainer, validation.take(np.flatnonzero(parts == checkpoints.CHOOSES)), config, history)
         calibrate(run, validation, parts, injected, config, fingerprint)
         evaluate(run, work, config)
 
@@ -205,7 +205,7 @@ def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: Tra
             }
             history.append(row | needed)
             if is_best:
-                run.keep_best(models.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
+                run.keep_best(checkpoints.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
             run.write_history(history)
             if run.is_time_to_save() or is_over(history, config.epochs, config.patience):
                 run.save_last(history, trainer.state())
@@ -216,12 +216,12 @@ def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: Tra
 def score(model: models.Detector, images: data.ImageSet, config: TrainConfig, crew: Crew) -> np.ndarray:
     """Logits, (N,) float32, under the evaluation preset; each process scores its share and gets them all."""
     device = pick_device(config.device)
-    shares = [np.arange(rank, len(images), crew.world) for rank in range(crew.world)]
-    loader = sampling.evaluation_loader(images.take(shares[crew.rank]), config.batch_size)
-    own = predict(model.to(device), loader, dtype=pick_precision(config.precision, device))
+    engine = TorchEngine(model, device, pick_precision(config.precision, device))
+    share = (to_tensor(images[row]) for row in range(crew.rank, len(images), crew.world))
+    own = run_all(engine, share, usual_batch(device))
     logits = np.empty(len(images), np.float32)
-    for rows, values in zip(shares, crew.gather(own), strict=True):
-        logits[rows] = values
+    for rank, values in enumerate(crew.gather(own)):
+        logits[rank :: crew.world] = values
     return logits
 
 
@@ -232,26 +232,23 @@ def calibrate(
 
     The shift, into the network's last bias, undoes what oversampling and injection did to the share of artifacts.
     """
-    model, checkpoint = models.load_checkpoint(run.path / run_files.BEST)
+    model, checkpoint = checkpoints.load_checkpoint(run.path / run_files.BEST)
     run.wait()  # for the others to have read it
-    if models.Validation.of(checkpoint):
+    if checkpoint.validation:
         return  # by a run that was killed later
     logits = score(model, validation, config, run.crew)
     # On all parts: no order of scores changes by it, and no promise.
     temperature, shift = thresholds.fit_platt(validation.labels, logits)
     model.cpu().shift_logits(shift)
-    probabilities = models.probabilities(logits + shift, temperature)
-    evidence = models.Validation(validation.labels, probabilities, parts, injected)
+    probabilities = checkpoints.probabilities(logits + shift, temperature)
+    evidence = checkpoints.Validation(validation.labels, probabilities, parts, injected)
     threshold = pick_threshold(evidence, config.target)
-    chosen = {
-        "model": model.state_dict(),
-        "temperature": temperature,
-        "shift": shift,
-        "threshold": threshold,
-        "fingerprint": fingerprint,
-    }
+    best = checkpoints.make_checkpoint(
+        model, epoch=checkpoint.epoch, fingerprint=fingerprint, temperature=temperature, shift=shift,
+        threshold=threshold, validation=evidence,
+    )  # fmt: skip
     run.write_predictions(run_files.VALIDATION, validation, probabilities, threshold)
-    run.save(run_files.BEST, checkpoint | chosen | evidence.values())
+    run.save(run_files.BEST, best)
     run.wait()
 
 
@@ -262,15 +259,15 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     if work.scored is None:
         print(f"\nrun folder: {run.path}")
         return
-    model, checkpoint = models.load_checkpoint(run.path / run_files.BEST)
-    probabilities = models.probabilities(score(model, work.scored, config, run.crew), checkpoint["temperature"])
+    model, checkpoint = checkpoints.load_checkpoint(run.path / run_files.BEST)
+    probabilities = checkpoints.probabilities(score(model, work.scored, config, run.crew), checkpoint.temperature)
     if not run.crew.leads:
         return
-    summary = metrics.summarize(work.scored.labels, probabilities, checkpoint["threshold"])
-    run.write_predictions(work.scored_as, work.scored, probabilities, checkpoint["threshold"])
+    summary = metrics.summarize(work.scored.labels, probabilities, checkpoint.threshold)
+    run.write_predictions(work.scored_as, work.scored, probabilities, checkpoint.threshold)
     run.write_json(run_files.METRICS, summary.as_dict())
     split = work.scored_as.replace("_", "-")
-    print(f"\n{split} split, checkpoint of epoch {checkpoint['epoch']}: {summary.table()}\n\nrun folder: {run.path}")
+    print(f"\n{split} split, checkpoint of epoch {checkpoint.epoch}: {summary.table()}\n\nrun folder: {run.path}")
 
 
 def default_name(config: TrainConfig) -> str:

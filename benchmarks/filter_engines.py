@@ -20,8 +20,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artifact_detection.detector.models import Detector, build_model, make_checkpoint
+from artifact_detection.detector.checkpoints import Checkpoint
+from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Engine, Scorer, TorchEngine
+from artifact_detection.detector.weights import build_model
 from artifact_detection.filtering import int8
 from benchmarks.filter_speed import CPU, OnnxEngine, measure
 
@@ -55,7 +57,7 @@ def engines(arch: str, images: torch.Tensor, folder: Path) -> dict[str, Callable
     torch.manual_seed(0)
     model = build_model(arch, "none").eval()
     float32 = TorchEngine(copy.deepcopy(model), CPU, torch.float32)
-    scorer = Scorer(model, make_checkpoint(model), arch, float32, BATCH)
+    scorer = Scorer(model, Checkpoint(), arch, float32, BATCH)
     int8.quantise(scorer, list(images), folder / "int8.xml")
     return {
         "PyTorch float32, default layout": default_layout(model),

@@ -23,7 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from artifact_detection.detector.device import autocast, pick_device
-from artifact_detection.detector.scoring import Scorer, TorchEngine, usual_batch
+from artifact_detection.detector.scoring import Scorer, TorchEngine, filled_up, usual_batch
 from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.images.decoding import read_image
 from artifact_detection.images.transforms import evaluation_transform
@@ -74,7 +74,7 @@ def main() -> None:
         items = write_many(shuffled(options.images), Path(name) / "png", calls * scorer.batch)
         images = [evaluation_transform(read_image(item.file), scorer.preprocessing) for item in items[:DISTINCT]]
         batches = [[images[(n + row) % len(images)] for row in range(scorer.batch)] for n in range(calls)]
-        resident = scorer.fill_up(batches[0]).to(scorer.engine.device)
+        resident = filled_up(batches[0], scorer.batch).to(scorer.engine.device)
         contestants = {
             "bare": partial(run_bare, scorer.engine, resident, calls),
             "decoded": partial(run_decoded, scorer, batches),

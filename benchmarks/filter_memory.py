@@ -23,7 +23,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.checkpoints import make_checkpoint
+from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing
 
 ROOT = Path(__file__).resolve().parent.parent

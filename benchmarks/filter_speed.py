@@ -48,10 +48,11 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.device import pick_precision
-from artifact_detection.detector.models import build_model, make_checkpoint
 from artifact_detection.detector.regions import STRIDE
 from artifact_detection.detector.scoring import BATCH, Scorer, TorchEngine, load_predictor
+from artifact_detection.detector.weights import build_model
 from artifact_detection.filtering import int8, stages
 from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.filtering.policy import Policy, manual_bands
@@ -110,7 +111,7 @@ def run_filter(scorer: Scorer, items: list[Item], folder: Path) -> None:
     with Store(database(folder, "records", 0)) as store:
         stages.score_batches(scorer, batches, store, True, os.cpu_count())
     if scorer.margin:
-        rules = Policy(manual_bands([scorer.checkpoint["threshold"]]), False)
+        rules = Policy(manual_bands([scorer.checkpoint.threshold]), False)
         with Stores(folder, "records") as stores:
             near = stages.near_an_edge(judge_all(items, stores, rules), rules, scorer.margin)
             stages.rescore_near_thresholds(scorer, near, stores, os.cpu_count())
@@ -178,7 +179,7 @@ def random_scorer(arch: str, device: torch.device, batch: int, preprocessing: Pr
     torch.manual_seed(0)
     model = build_model(arch, "none", preprocessing).eval()
     engine = TorchEngine(model, device, pick_precision("auto", device))
-    return Scorer(model, make_checkpoint(model), arch, engine, batch)
+    return Scorer(model, Checkpoint(), arch, engine, batch)
 
 
 def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[str, Scorer]:
@@ -193,7 +194,7 @@ def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[st
         found[engine.name] = scorer.with_engine(engine)
         settled = found[f"{engine.name} settled"] = copy.copy(scorer)
         settled.engine = engine
-        settled.margin = int8.compare(scorer, engine, images[:check]).margin([scorer.checkpoint["threshold"]])
+        settled.margin = int8.compare(scorer, engine, images[:check]).margin([scorer.checkpoint.threshold])
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx") and not scorer.has_regions:
         engine = OnnxEngine(scorer, folder / "network.onnx")
         found[engine.name] = scorer.with_engine(engine)
@@ -202,7 +203,7 @@ def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[st
 
 def agreement(scorer: Scorer, images: list[torch.Tensor], reference: np.ndarray) -> dict[str, float]:
     """With the probabilities of a reference, on images (3, S, S) uint8; what is settled is the exact engine's."""
-    found, threshold = scorer.score(images), scorer.checkpoint["threshold"]
+    found, threshold = scorer.score(images), scorer.checkpoint.threshold
     near = int8.is_near(found, [threshold], scorer.margin)
     found[near] = scorer.with_engine(scorer.exact).score(compress(images, near))
     same = (found >= threshold) == (reference >= threshold)

@@ -26,9 +26,9 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artifact_detection.detector import models  # noqa: E402
+from artifact_detection.detector import checkpoints, models, weights  # noqa: E402
 from artifact_detection.detector.device import pick_device, pick_precision  # noqa: E402
-from artifact_detection.detector.scoring import predict  # noqa: E402
+from artifact_detection.detector.scoring import TorchEngine, run_all, usual_batch  # noqa: E402
 from artifact_detection.images.duplicates import duplicate_groups  # noqa: E402
 from artifact_detection.images.measure import measure_files  # noqa: E402
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform  # noqa: E402
@@ -67,7 +67,7 @@ def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[l
 def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str]) -> models.Detector:
     """Fine-tune on injected artifacts; the last epoch counts, nothing is chosen on anything."""
     torch.manual_seed(options.seed)
-    model = models.build_model(options.arch, str(options.weights), Preprocessing(options.size))
+    model = weights.build_model(options.arch, str(options.weights), Preprocessing(options.size))
     batches = sampling.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
     samples = sampling.TrainingImages(
         image_set(images), options.augmentation, model.preprocessing, unfitted=True, kinds=kinds
@@ -91,21 +91,9 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
 
 def score(model: models.Detector, images: list[np.ndarray], options: argparse.Namespace) -> np.ndarray:
     """Logits (N,)."""
-    tensors = (evaluation_transform(image, model.preprocessing) for image in images)
-    batches = (torch.stack(chunk) for chunk in _chunks(tensors, BATCH))
     device = pick_device(options.device)
-    return predict(model, batches, device=device, dtype=pick_precision(options.precision, device))
-
-
-def _chunks(items, size: int):
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    engine = TorchEngine(model, device, pick_precision(options.precision, device))
+    return run_all(engine, (evaluation_transform(image, model.preprocessing) for image in images), usual_batch(device))
 
 
 def injected_test_set(
@@ -201,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         write(table, f"all but {family}" if family else "all", options.out)
         print(table.round(3).to_string(index=False), flush=True)
         if options.save and not family:
-            torch.save(models.make_checkpoint(model), options.save)
+            torch.save(checkpoints.make_checkpoint(model), options.save)
     return 0
 
 

@@ -39,7 +39,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artifact_detection import figures  # noqa: E402
-from artifact_detection.detector.models import Detector, build_model, load_checkpoint  # noqa: E402
+from artifact_detection.detector.checkpoints import load_checkpoint  # noqa: E402
+from artifact_detection.detector.models import Detector  # noqa: E402
+from artifact_detection.detector.weights import build_model  # noqa: E402
 from artifact_detection.filtering.acceptance import upper_bound  # noqa: E402
 from artifact_detection.filtering.looking import RANDOM_EVERY, in_order_of_use  # noqa: E402
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform, resize  # noqa: E402

@@ -28,8 +28,9 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint  # noqa: E402
 from artifact_detection.detector.device import autocast, pick_precision  # noqa: E402
-from artifact_detection.detector.models import Detector, load_checkpoint  # noqa: E402
+from artifact_detection.detector.models import Detector  # noqa: E402
 from artifact_detection.evaluation.pointing import MARGIN, is_hit  # noqa: E402
 from artifact_detection.images.decoding import read_image  # noqa: E402
 from artifact_detection.images.transforms import evaluation_transform, resize  # noqa: E402
@@ -138,13 +139,13 @@ def clean_sets(paths: list[Path], images: list[np.ndarray], seed: int) -> dict[s
     return sets
 
 
-def false_alarms(model: Detector, checkpoint: dict, sets: dict[str, list[np.ndarray]]) -> pd.DataFrame:
+def false_alarms(model: Detector, checkpoint: Checkpoint, sets: dict[str, list[np.ndarray]]) -> pd.DataFrame:
     """A row a set and threshold: how many are at or above it."""
-    bands = checkpoint["default_bands"]
-    thresholds = {"default": checkpoint["threshold"], "1 %": bands["reject"], "10 %": bands["keep"]}
+    bands = checkpoint.default_bands or DefaultBands(checkpoint.threshold, checkpoint.threshold, "")
+    thresholds = {"default": checkpoint.threshold, "1 %": bands.reject, "10 %": bands.keep}
     rows = []
     for name, images in sets.items():
-        probabilities = expit(evidence(model, images)[0] / checkpoint["temperature"])
+        probabilities = expit(evidence(model, images)[0] / checkpoint.temperature)
         for which, threshold in thresholds.items():
             alarms = int((probabilities >= threshold).sum())
             low, high = wilson(alarms, len(images))
@@ -222,10 +223,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     options = parse_arguments()
     model, checkpoint = load_checkpoint(options.model)
-    checkpoint.setdefault("default_bands", {"keep": checkpoint["threshold"], "reject": checkpoint["threshold"]})
     paths = split_faces(options.faces)[1][: options.limit or None]
     images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in paths]
-    threshold = checkpoint["temperature"] * np.log(checkpoint["threshold"] / (1 - checkpoint["threshold"]))
+    threshold = checkpoint.temperature * np.log(checkpoint.threshold / (1 - checkpoint.threshold))
     chosen = [kind for kind, family in KINDS.items() if family == options.family or not options.family]
     rows, pairs = score_kinds(model, images, chosen, threshold, options.seed, options.every)
     kinds = kinds_table(rows, pairs, options.seed)

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artifact_detection.detector import models  # noqa: E402
+from artifact_detection.detector import checkpoints, models  # noqa: E402
 from artifact_detection.detector.regions import top_mean  # noqa: E402
 from artifact_detection.injection import inject_random  # noqa: E402
 from artifact_detection.labels import ARTIFACT, CLEAN  # noqa: E402
@@ -35,8 +35,8 @@ FALSE_ALARMS = {"threshold": 0.03, "keep": 0.10, "reject": 0.01}  # of clean fac
 
 def last_model(run: Path) -> tuple[models.Detector, dict]:
     """The network of best.pt with the moving average after the last epoch, and the settings of the run."""
-    model, _ = models.load_checkpoint(run / "best.pt")
-    state = models.load_tensors(run / "last.pt")["trainer"]["average"]
+    model, _ = checkpoints.load_checkpoint(run / "best.pt")
+    state = checkpoints.load_tensors(run / "last.pt")["trainer"]["average"]
     model.load_state_dict({name.removeprefix("module."): v for name, v in state.items() if name != "n_averaged"})
     tables = tomllib.loads((run / "config.toml").read_text())
     return model, {key: value for table in tables.values() for key, value in table.items()}
@@ -103,17 +103,18 @@ def main() -> int:
     at = {name: float(np.quantile(alarms, 1 - share, method="higher")) for name, share in FALSE_ALARMS.items()}
     source = f"10 % and 1 % false alarms on {len(faces)} clean generated faces and their mirror images"
     scored = [*clean, *injected[: len(clean)]]
+    targets = np.repeat([CLEAN, ARTIFACT], len(clean))
     values = {
         "threshold": at["threshold"],
-        "default_bands": {"keep": at["keep"], "reject": at["reject"], "source": source},
+        "default_bands": checkpoints.DefaultBands(at["keep"], at["reject"], source),
         "fingerprint": settings["fingerprint"],
-        "validation_targets": torch.tensor(np.repeat([CLEAN, ARTIFACT], len(clean))),
-        "validation_probabilities": torch.tensor(probabilities(model, scored)),
-        "validation_injected": True,
+        "validation": checkpoints.Validation(
+            targets, probabilities(model, scored), np.full(len(targets), checkpoints.CHOOSES), True
+        ),
     }
     options.out.parent.mkdir(exist_ok=True)
-    torch.save(models.make_checkpoint(model, **values) | {"model": state}, options.out)
-    models.load_checkpoint(options.out)
+    torch.save(checkpoints.make_checkpoint(model, **values) | {"model": state}, options.out)
+    checkpoints.load_checkpoint(options.out)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB; {at}; {source}")
     return 0
 

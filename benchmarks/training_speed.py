@@ -59,7 +59,7 @@ def make_trainer(precision: str, device: str):
     import torch
 
     from artifact_detection.detector.device import pick_device, pick_precision
-    from artifact_detection.detector.models import build_model
+    from artifact_detection.detector.weights import build_model
     from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.training.losses import FocalLoss
     from artifact_detection.training.trainer import OPTIMIZERS, Trainer
@@ -76,7 +76,7 @@ def make_trainer(precision: str, device: str):
 def run_ours(dataset: Path, rounds: int, device: str, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
     from artifact_detection.detector.device import pick_device
-    from artifact_detection.detector.scoring import predict
+    from artifact_detection.detector.scoring import TorchEngine
     from artifact_detection.images.transforms import Preprocessing
     from artifact_detection.system.memory import keep_freed_memory
     from artifact_detection.system.threads import cores
@@ -101,10 +101,10 @@ def run_ours(dataset: Path, rounds: int, device: str, precision: str = "auto") -
     trainer.run_epoch(0)
     print("first", decoding + time.perf_counter() - start)
     batches = [tuple(part.to(on) for part in batch) for batch in loader]
-    pixels = [images for images, _ in batches]
+    pixels, engine = [images for images, _ in batches], TorchEngine(trainer.model, on, trainer.dtype)
     for epoch in range(1, rounds + 1):
         clock("bare", lambda: [trainer.step(*batch) for batch in batches])
-        clock("forward", lambda: predict(trainer.model, pixels, dtype=trainer.dtype))
+        clock("forward", lambda: [engine(images) for images in pixels])
         clock("epoch", lambda number=epoch: trainer.run_epoch(number))
     trainer.loader = None
     print_memory()

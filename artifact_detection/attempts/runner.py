@@ -14,7 +14,7 @@ import pandas as pd
 
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
-from artifact_detection.detector.models import load_tensors
+from artifact_detection.detector.checkpoints import read_state
 from artifact_detection.system import run_files
 from artifact_detection.system.files import FolderBusyError, exclusive_lock, write_atomic
 from artifact_detection.system.paths import ROOT
@@ -99,7 +99,7 @@ def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> di
     config = tomllib.loads((fold / run_files.CONFIG).read_text(encoding="utf-8"))
     validation = quality(pd.read_csv(fold / run_files.predictions(run_files.VALIDATION)))
     held_out = quality(predictions[predictions["fold"] == number])
-    weights = load_tensors(fold / run_files.BEST)["model"]
+    weights = read_state(fold / run_files.BEST)
     return {
         "fold": number,
         **{f"val_{name}": value for name, value in validation.items()},

@@ -1,4 +1,4 @@
-"""Fast scoring of many images: decoding, the network and writing overlap, and memory stays flat.
+"""Scoring, the same for training, evaluation and the filter.
 
     scorer = load_predictor("runs/demo/best.pt")
     probabilities = scorer.probabilities(images)  # (N,) of images (H, W, 3) uint8
@@ -16,11 +16,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from scipy.special import expit
-from torch import nn
-from tqdm import tqdm
 
-from artifact_detection.detector.device import autocast, copied, of_any_length, pick_device, pick_precision
-from artifact_detection.detector.models import DIGITS, Detector, load_checkpoint, probabilities
+from artifact_detection.detector.checkpoints import Checkpoint, load_checkpoint, probabilities
+from artifact_detection.detector.device import autocast, copied, pick_device, pick_precision
+from artifact_detection.detector.models import Detector
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.paths import ROOT
 
@@ -77,7 +76,7 @@ class Scorer:
     engine may be replaced by a faster one; margin: how near a threshold, in logits, the `exact` one has to decide.
     """
 
-    def __init__(self, model: Detector, checkpoint: dict, model_id: str, engine: Engine, batch: int = BATCH):
+    def __init__(self, model: Detector, checkpoint: Checkpoint, model_id: str, engine: Engine, batch: int = BATCH):
         self.model, self.checkpoint, self.model_id = model, checkpoint, model_id
         self.engine, self.batch = engine, batch
         self.exact, self.margin = engine, 0.0
@@ -95,33 +94,44 @@ class Scorer:
         return self.model.preprocessing
 
     def score_batch(self, images: Sequence[torch.Tensor]) -> np.ndarray:
-        """Probabilities (n,) of n <= `batch` preprocessed images (3, S, S) uint8, rounded to DIGITS."""
-        return self._probabilities(self.engine(self.fill_up(images))[: len(images)])
+        """Probabilities (n,) of n <= `batch` preprocessed images (3, S, S) uint8."""
+        return self._probabilities(run_batch(self.engine, images, self.batch))
 
     def evidence_batch(self, images: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """What `score_batch` gives, and the maps (n, 1 + families, h, w) of probabilities from the same run."""
-        logits, maps = self.engine.evidence(self.fill_up(images))
+        logits, maps = self.engine.evidence(filled_up(images, self.batch))
         return self._probabilities(logits[: len(images)]), expit(maps[: len(images)])
 
     def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return probabilities(logits, self.checkpoint["temperature"]).round(DIGITS)
-
-    def fill_up(self, images: Sequence[torch.Tensor], rows: int | None = None) -> torch.Tensor:
-        """(rows or batch, 3, *shape) uint8: the images, and zeros for the rest."""
-        batch = torch.zeros((rows or self.batch, 3, *self.preprocessing.shape), dtype=torch.uint8)
-        torch.stack(list(images), out=batch[: len(images)])
-        return batch
+        return probabilities(logits, self.checkpoint.temperature)
 
     def score(self, images: Iterable[torch.Tensor]) -> np.ndarray:
         """Probabilities (N,) of any number of preprocessed images."""
-        images, scores = iter(images), [np.empty(0)]
-        while part := list(islice(images, self.batch)):
-            scores.append(self.score_batch(part))
-        return np.concatenate(scores)
+        return self._probabilities(run_all(self.engine, images, self.batch))
 
     def probabilities(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """P(artifacts), (N,) float64, of images (H, W, 3) uint8 RGB of any size."""
         return self.score(evaluation_transform(image, self.preprocessing) for image in images)
+
+
+def run_all(engine: Engine, images: Iterable[torch.Tensor], batch: int) -> np.ndarray:
+    """Logits (N,) float32 of any number of preprocessed images (3, S, S) uint8, `batch` at a time."""
+    images, logits = iter(images), [np.empty(0, np.float32)]
+    while part := list(islice(images, batch)):
+        logits.append(run_batch(engine, part, batch))
+    return np.concatenate(logits)
+
+
+def run_batch(engine: Engine, images: Sequence[torch.Tensor], batch: int) -> np.ndarray:
+    """Logits (n,) of n <= `batch` images."""
+    return engine(filled_up(images, batch))[: len(images)]
+
+
+def filled_up(images: Sequence[torch.Tensor], batch: int) -> torch.Tensor:
+    """(batch, 3, S, S) uint8: the images, and zeros for the rest."""
+    filled = torch.zeros((batch, *images[0].shape), dtype=torch.uint8)
+    torch.stack(list(images), out=filled[: len(images)])
+    return filled
 
 
 def load_predictor(path: str | Path, device: str = "auto", precision: str = "auto", batch: int | None = None) -> Scorer:
@@ -144,22 +154,3 @@ def model_id(path: str | Path, arch: str) -> str:
     """Names a checkpoint by its bytes: the architecture and the first 12 hex digits of the SHA-256."""
     with open(path, "rb") as handle:
         return f"{arch}-{hashlib.file_digest(handle, 'sha256').hexdigest()[:12]}"
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module,
-    batches: Iterable[torch.Tensor],
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype = torch.float32,
-    description: str | None = None,
-) -> np.ndarray:
-    """Logits, (N,) float32, of batches of (B, 3, S, S) uint8, in order; a probability is sigmoid(logit / T)."""
-    device = device or next(model.parameters()).device
-    model.eval()
-    logits = []
-    for images in tqdm(batches, description, unit="batch", leave=False, disable=None if description else True):
-        with autocast(device, dtype):
-            logits.append(model(of_any_length(copied(images, device), model)).float().cpu())
-    return torch.cat(logits).numpy() if logits else np.empty(0, np.float32)

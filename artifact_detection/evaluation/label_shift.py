@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from artifact_detection.detector.models import CERTIFIES, Validation
+from artifact_detection.detector.checkpoints import CERTIFIES, Validation
 from artifact_detection.intervals import lower_bound, upper_bound
 from artifact_detection.labels import ARTIFACT, CLEAN
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from artifact_detection.detector.models import CERTIFIES, Detector, Validation
+from artifact_detection.detector.checkpoints import CERTIFIES
+from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.predictions import read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
@@ -151,7 +152,7 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
     scorer = load_predictor(folder / run_files.BEST)
     table, left_out = _usable(read_predictions(folder / TEST_PREDICTIONS))
     validation, _ = _usable(read_predictions(folder / run_files.predictions(run_files.VALIDATION)))
-    evidence = Validation.of(scorer.checkpoint)
+    evidence = scorer.checkpoint.validation
     validation = validation[evidence.parts == CERTIFIES] if evidence else validation[:0]
     return Evaluation(
         folder.name,
@@ -160,9 +161,9 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
         validation,
         dataset or Path(settings["dataset"]),
         scorer,
-        scorer.checkpoint["threshold"],
-        scorer.checkpoint["temperature"],
-        scorer.checkpoint["shift"],
+        scorer.checkpoint.threshold,
+        scorer.checkpoint.temperature,
+        scorer.checkpoint.shift,
     )
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from artifact_detection import figures
-from artifact_detection.detector.models import CheckpointError
+from artifact_detection.detector.checkpoints import CheckpointError
 from artifact_detection.detector.scoring import load_predictor
 from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure a checkpoint; write recall_matrix.csv and .png; return the exit code."""
     scorer, kinds = load_predictor(options.checkpoint), named_kinds(options.kinds)
     images, problems = pick_images(options.images, options.count, options.seed)
-    rng, threshold = np.random.default_rng(options.seed), scorer.checkpoint["threshold"]
+    rng, threshold = np.random.default_rng(options.seed), scorer.checkpoint.threshold
     table = recall_matrix(scorer.probabilities, images, kinds, options.severity, rng, threshold)
     out = options.out or options.checkpoint.parent
     out.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import expit, logit
 
-from artifact_detection.detector.models import DIGITS
+from artifact_detection.detector.checkpoints import DIGITS
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Band, Bands
 from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.store import Record

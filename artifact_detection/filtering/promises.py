@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
+from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, Checkpoint, DefaultBands, Validation
 from artifact_detection.evaluation.bands import Bands, transfer_bands
 from artifact_detection.evaluation.label_shift import FOREIGN, PrevalenceRange, Scores, mixture_p_value
 from artifact_detection.filtering.decisions import Decisions
@@ -19,7 +19,7 @@ WITHOUT_PROMISE = "pass --without-promise to apply the bands all the same"
 
 
 def promised_policy(
-    checkpoint: dict,
+    checkpoint: Checkpoint,
     probabilities: np.ndarray | None,
     *,
     clean_rejected: float,
@@ -34,7 +34,7 @@ def promised_policy(
     to review. The same where a promise does not hold for these images, unless `without_promise`. prevalence: the range
     of the share of artifacts that the user states. Raises PolicyError if the checkpoint holds no validation scores.
     """
-    card, validation = checkpoint.get("default_bands"), Validation.of(checkpoint)
+    card, validation = checkpoint.default_bands, checkpoint.validation
     if validation is None and not card:
         raise PolicyError(NO_SCORES)
     if validation is None:
@@ -85,7 +85,6 @@ def _is_empty(bands: Bands) -> bool:
     return bands.keep.threshold is None and bands.reject.threshold is None
 
 
-def _card_policy(card: dict, decisions: Decisions, doubts: tuple[str, ...] = ()) -> Policy:
-    """card: "keep" and "reject", the thresholds, and "source", what is known of them."""
-    source = f"bands from the model card ({card['source']}): no promise about your images"
-    return Policy(manual_bands([card["keep"], card["reject"]]), False, decisions, source, doubts)
+def _card_policy(card: DefaultBands, decisions: Decisions, doubts: tuple[str, ...] = ()) -> Policy:
+    source = f"bands from the model card ({card.source}): no promise about your images"
+    return Policy(manual_bands([card.keep, card.reject]), False, decisions, source, doubts)

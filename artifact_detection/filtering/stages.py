@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from artifact_detection.detector.heatmaps import heatmaps
 from artifact_detection.detector.localization import coarse_map, find_regions, to_text
-from artifact_detection.detector.scoring import Scorer
+from artifact_detection.detector.scoring import Scorer, filled_up
 from artifact_detection.filtering import int8
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy
@@ -196,7 +196,7 @@ def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads:
     def coarse_maps(views: list[tuple[torch.Tensor, tuple]]) -> list[dict]:
         device = next(scorer.model.parameters()).device
         images, seen = zip(*views, strict=True)
-        maps, _ = heatmaps(scorer.model, scorer.fill_up(images, HEATMAP_BATCH).to(device))
+        maps, _ = heatmaps(scorer.model, filled_up(images, HEATMAP_BATCH).to(device))
         whole = (preprocessing.on_image(one, where) for one, where in zip(maps, seen, strict=False))
         coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in whole)
         return [{"heatmap": _as_bytes(one)} for one in coarse]

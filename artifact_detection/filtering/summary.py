@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifact_detection.detector.models import Validation
+from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering.acceptance import AuditStatement
@@ -111,9 +111,9 @@ def summarize(
     )
 
 
-def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: dict) -> tuple[Estimates | None, str]:
+def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: Checkpoint) -> tuple[Estimates | None, str]:
     """The estimates and how they were made, or None and why not."""
-    validation = Validation.of(checkpoint)
+    validation = checkpoint.validation
     if validation is None:
         return None, "the checkpoint holds no validation scores"
     usable = [row for row in judged if row.band]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from artifact_detection.detector import models
+from artifact_detection.detector import checkpoints, models
 from artifact_detection.detector.device import (
     device_name,
     pick_device,
@@ -101,7 +101,7 @@ def facts(
         "fingerprint": fingerprint,
         "training_images": len(training),
         "validation_images": len(parts),
-        "certifying_images": int((parts == models.CERTIFIES).sum()),
+        "certifying_images": int((parts == checkpoints.CERTIFIES).sum()),
         "unusable_images": len(images.errors),
         "device": device_name(trainer.device),
         "precision": str(trainer.dtype).removeprefix("torch."),

@@ -2,15 +2,15 @@
 
 import sys
 
-from artifact_detection.detector import models
+from artifact_detection.detector import checkpoints
 from artifact_detection.evaluation import thresholds
 
 
-def pick_threshold(validation: models.Validation, target: str) -> float:
+def pick_threshold(validation: checkpoints.Validation, target: str) -> float:
     """The threshold for --target: assured by images that chose nothing, or else the best on all, with its interval."""
     targets, probabilities = validation.targets, validation.probabilities
     if target.startswith(("recall", "precision")):
-        certifies = validation.parts == models.CERTIFIES
+        certifies = validation.parts == checkpoints.CERTIFIES
         try:
             threshold = thresholds.assured_threshold(targets[certifies], probabilities[certifies], target)
             print(f"threshold {threshold:.4f}: {target} is assured, with 95% confidence, for images like validation's")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from artifact_detection.detector.models import CERTIFIES, CHOOSES, REPEATS
+from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, REPEATS
 from artifact_detection.images.duplicates import group_ids, near_duplicate_pairs
 from artifact_detection.images.listing import Listing, list_image_files
 from artifact_detection.images.measurements import THUMBNAIL

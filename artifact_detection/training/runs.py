@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from artifact_detection.detector.models import load_tensors
+from artifact_detection.detector.checkpoints import Validation, load_tensors
 from artifact_detection.system import run_files
 from artifact_detection.system.files import exclusive_lock, write_atomic
 from artifact_detection.system.ownership import NotOursError, OwnFolder
@@ -107,7 +107,7 @@ class RunFolder:
         best, history = self.path / run_files.BEST, self.path / run_files.HISTORY
         if not best.exists():
             return False
-        return "validation_targets" in load_tensors(best) or (history.exists() and len(self.read_history()) > 1)
+        return Validation.of(load_tensors(best)) is not None or (history.exists() and len(self.read_history()) > 1)
 
     def write_config(self, settings: dict, facts: dict) -> None:
         """config.toml: the effective settings, and what else the result depends on."""

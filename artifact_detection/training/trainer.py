@@ -1,4 +1,4 @@
-"""Training and prediction loops: numbers in, numbers out."""
+"""The training loop: numbers in, numbers out."""
 
 import copy
 import time

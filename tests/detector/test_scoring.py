@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
+from torch import nn
 
 from artifact_detection.detector import scoring
-from artifact_detection.detector.models import CheckpointError, build_model, make_checkpoint
+from artifact_detection.detector.checkpoints import Checkpoint, CheckpointError, make_checkpoint
 from artifact_detection.detector.scoring import Scorer, load_predictor
+from artifact_detection.detector.weights import build_model
 from artifact_detection.filtering import int8
 from artifact_detection.images import decoding
 from artifact_detection.images.decoding import ImageError, read_image
@@ -37,7 +39,7 @@ class Network:
 
 @pytest.fixture
 def scorer() -> Scorer:
-    return Scorer(Network(), {"temperature": 10.0}, "id", MeanEngine(), batch=4)
+    return Scorer(Network(), Checkpoint(temperature=10.0), "id", MeanEngine(), batch=4)
 
 
 def flat(level: int) -> np.ndarray:
@@ -53,6 +55,22 @@ def test_every_batch_has_the_same_shape(scorer, count):
     scores = scorer.probabilities([flat(n) for n in range(count)])
     assert len(scores) == count and (np.diff(scores) > 0).all()
     assert scorer.engine.shapes == [(4, 3, 8, 8)] * -(-count // 4)
+
+
+def test_a_model_in_training_is_scored_in_evaluation_mode_and_nothing_is_dropped():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.anything = nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            assert not self.training
+            return images.float().mean(dim=(1, 2, 3))
+
+    engine = scoring.TorchEngine(Mean().train(), torch.device("cpu"), torch.float32)
+    images = torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
+    assert scoring.run_all(engine, images, 4).tolist() == list(range(10))
+    assert scoring.run_all(engine, [], 4).shape == (0,)
 
 
 def test_batches_come_back_in_order_and_reading_ahead_is_bounded():
@@ -189,7 +207,7 @@ def test_int8_network_gives_nearly_the_same(tmp_path, regions):
     torch.manual_seed(0)
     model = build_model("resnet18", "none", Preprocessing(32), regions).eval()
     engine = scoring.TorchEngine(model, torch.device("cpu"), torch.float32)
-    scorer = Scorer(model, make_checkpoint(model), "id", engine, batch=4)
+    scorer = Scorer(model, Checkpoint(), "id", engine, batch=4)
     images = [torch.randint(256, (3, 32, 32), dtype=torch.uint8) for _ in range(16)]
     int8.quantise(scorer, images[:8], tmp_path / "net.xml")
     fast = int8.Int8Engine(tmp_path / "net.xml", 2)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.checkpoints import make_checkpoint
+from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.injection import KINDS, inject
 from artifact_detection.labels import CLASSES

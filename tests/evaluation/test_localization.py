@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.localization import Region
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation import findings, localization, plots
@@ -47,7 +48,7 @@ def scorer(monkeypatch) -> Scorer:
         return result, mask
 
     monkeypatch.setattr(localization, "inject", paint)
-    return Scorer(Network(), {"temperature": 1.0}, "red-1", RedEngine(), batch=2)
+    return Scorer(Network(), Checkpoint(), "red-1", RedEngine(), batch=2)
 
 
 def test_what_is_seen_is_located_and_what_is_not_is_not(scorer):

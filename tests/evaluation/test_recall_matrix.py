@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from artifact_detection.detector.models import build_model, make_checkpoint
+from artifact_detection.detector.checkpoints import make_checkpoint
+from artifact_detection.detector.weights import build_model
 from artifact_detection.evaluation.recall_matrix import main, plot_recall_matrix, recall_matrix
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.injection import KINDS

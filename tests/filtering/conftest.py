@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.special import expit
 
-from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation, build_model, make_checkpoint
+from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, Validation, make_checkpoint
+from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from tests.filtering.runs import portrait, write_image
 
@@ -31,7 +32,7 @@ def model(tmp_path_factory) -> Path:
     checkpoint = make_checkpoint(
         network,
         temperature=float(logits.std() / 3),
-        **Validation(targets.astype(int), scores, np.where(np.arange(1200) % 2, CHOOSES, CERTIFIES)).values(),
+        validation=Validation(targets.astype(int), scores, np.where(np.arange(1200) % 2, CHOOSES, CERTIFIES)),
     )
     torch.save(checkpoint, path)
     return path

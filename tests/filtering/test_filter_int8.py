@@ -23,7 +23,7 @@ class Hasty:
 
     def __call__(self, images):
         logits = self.scorer.exact(images)
-        return logits + self.scorer.checkpoint["temperature"] * 0.016 * np.sin(1e4 * logits)
+        return logits + self.scorer.checkpoint.temperature * 0.016 * np.sin(1e4 * logits)
 
 
 def test_images_near_a_threshold_get_the_exact_probability(images, model, tmp_path, monkeypatch, capsys):

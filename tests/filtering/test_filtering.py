@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import DecisionError, Decisions, read_decisions
@@ -207,7 +208,7 @@ def test_as_many_batches_are_scored_at_a_time_as_the_engine_wants(tmp_path):
     for n in range(4):
         cv2.imwrite(str(tmp_path / f"{n}.png"), np.zeros((9, 9, 3), np.uint8))
     items = Inputs.scan([str(tmp_path)], tmp_path / "out").items
-    scorer = Scorer(Network(), {"temperature": 1.0}, "id", Pair(), batch=1)
+    scorer = Scorer(Network(), Checkpoint(), "id", Pair(), batch=1)
     with Store(tmp_path / "records.sqlite") as store:
         score_batches(scorer, [[item] for item in items], store, False, threads=2)
         assert [store.find(item.path).probability for item in items] == [0.5] * 4
@@ -226,6 +227,6 @@ def test_a_score_that_is_no_number_is_an_error_with_its_reason(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
     items = Inputs.scan([str(tmp_path)], tmp_path / "out").items
     with Store(tmp_path / "records.sqlite") as store:
-        score_batches(Scorer(Network(), {"temperature": 1.0}, "id", Broken(), batch=1), [items], store, False, 1)
+        score_batches(Scorer(Network(), Checkpoint(), "id", Broken(), batch=1), [items], store, False, 1)
         record = store.find(items[0].path)
     assert (record.probability, record.error) == (None, "no score: the network gives NaN")

@@ -1,11 +1,13 @@
 """What the filter says of the images that nobody looks at: estimates that cover, promises that hold or go."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import logit
 
-from artifact_detection.detector.models import CERTIFIES, CHOOSES, Validation
+from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, Checkpoint, DefaultBands, Validation
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering import estimates
@@ -18,6 +20,7 @@ from tests.evaluation.simulation import draw, most
 
 POLICY = Policy(manual_bands([0.3, 0.7]), False)
 LIMITS = {"clean_rejected": 0.1, "artifacts_kept": 0.05}
+CARD = DefaultBands(0.2, 0.9, "1 % and 10 % false alarms on unseen faces")
 
 
 def beta(rng, count: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -91,25 +94,27 @@ def test_no_estimate_of_nothing():
 # ---- what validation can promise
 
 
-def checkpoint(rng, injected: bool = False, distance: float = 5.0, **extra) -> dict:
+def checkpoint(rng, injected: bool = False, distance: float = 5.0, **extra) -> Checkpoint:
     """A checkpoint's validation: 2,000 images, half of them artifacts, half of them certifying."""
     parts = np.where(np.arange(2000) < 1000, CHOOSES, CERTIFIES)
-    return Validation(*draw(rng, 2000, 0.5, distance), parts, injected).values() | extra
+    return Checkpoint(validation=Validation(*draw(rng, 2000, 0.5, distance), parts, injected), **extra)
 
 
 def test_validation_survives_a_checkpoint(tmp_path):
-    values = checkpoint(np.random.default_rng(0), injected=True)
-    torch.save(values, tmp_path / "a.pt")
-    read = Validation.of(torch.load(tmp_path / "a.pt", weights_only=True))
+    made = checkpoint(np.random.default_rng(0), injected=True, default_bands=CARD)
+    torch.save(made.values(), tmp_path / "a.pt")
+    again = Checkpoint.of(torch.load(tmp_path / "a.pt", weights_only=True))
+    assert replace(again, validation=None) == replace(made, validation=None)
+    read = again.validation
     assert read.injected and (read.parts == CERTIFIES).sum() == 1000
-    assert read.probabilities == pytest.approx(values["validation_probabilities"].numpy(), abs=1e-6)
+    assert read.probabilities == pytest.approx(made.validation.probabilities, abs=1e-6)
 
 
 def test_a_checkpoint_that_knows_no_parts_promises_nothing():
     rng = np.random.default_rng(0)
-    old = checkpoint(rng)
+    old = checkpoint(rng).values()
     del old["validation_parts"]
-    policy = promised_policy(old, draw(rng, 500, 0.3, 5.0)[1], **LIMITS)
+    policy = promised_policy(Checkpoint.of(old), draw(rng, 500, 0.3, 5.0)[1], **LIMITS)
     assert policy.edges() == (None, None) and "no part that chose nothing" in policy.sentences()[0]
 
 
@@ -144,17 +149,16 @@ def test_injected_validation_is_named_and_places_nothing():
 
 
 def test_bands_of_the_model_card_promise_nothing():
-    card = {"default_bands": {"keep": 0.2, "reject": 0.9, "source": "1 % and 10 % false alarms on unseen faces"}}
-    policy = promised_policy(card, np.linspace(0, 1, 50), **LIMITS)
+    policy = promised_policy(Checkpoint(default_bands=CARD), np.linspace(0, 1, 50), **LIMITS)
     assert policy.edges() == (0.2, 0.9) and not policy.certified
     assert "1 % and 10 % false alarms on unseen faces): no promise about your images" in policy.sentences()[0]
-    injected = checkpoint(np.random.default_rng(0), injected=True) | card
+    injected = checkpoint(np.random.default_rng(0), injected=True, default_bands=CARD)
     assert promised_policy(injected, np.linspace(0, 1, 50), **LIMITS).edges() == (0.2, 0.9)
 
 
 def test_a_checkpoint_without_validation_scores_is_refused():
     with pytest.raises(PolicyError, match="no validation scores"):
-        promised_policy({}, np.empty(0), **LIMITS)
+        promised_policy(Checkpoint(), np.empty(0), **LIMITS)
 
 
 # ---- what a sample of the images themselves can promise

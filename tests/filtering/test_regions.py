@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from torch.nn import functional as F
 
 import filter_images
+from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import FAMILIES
@@ -49,7 +50,7 @@ class Network:
 @pytest.fixture
 def engine(monkeypatch) -> ColourEngine:
     engine = ColourEngine()
-    scorer = Scorer(Network(), {"temperature": 1.0, "threshold": 0.5}, "colours-1", engine, batch=2)
+    scorer = Scorer(Network(), Checkpoint(), "colours-1", engine, batch=2)
     monkeypatch.setattr(filter_images, "load_predictor", lambda *_: scorer)
     return engine
 

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from artifact_detection.detector.models import CERTIFIES, CHOOSES
+from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.portraits import draw_portrait

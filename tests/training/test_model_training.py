@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from artifact_detection.detector.models import CHOOSES, Detector, Validation, load_checkpoint
+from artifact_detection.detector.checkpoints import CHOOSES, load_checkpoint
+from artifact_detection.detector.models import Detector
+from artifact_detection.detector.scoring import load_predictor
+from artifact_detection.images.decoding import read_image
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.runs import RunFolder
 from model_training import main
@@ -19,7 +22,7 @@ from model_training import main
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_run_folder_is_complete_and_agrees_with_itself(folders, tmp_path):
+def test_run_folder_is_complete_and_agrees_with_itself(folders, dataset, tmp_path):
     script = [sys.executable, ROOT / "model_training.py", *folders, "--name", "a"]
     done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -29,11 +32,14 @@ def test_run_folder_is_complete_and_agrees_with_itself(folders, tmp_path):
     history = pd.read_csv(run / "history.csv")
     assert list(history["epoch"]) == [1, 2]
     _, checkpoint = load_checkpoint(run / "best.pt")
-    assert checkpoint["epoch"] == 1 + history["val_ap"].idxmax()
+    assert checkpoint.epoch == 1 + history["val_ap"].idxmax()
     for name, count in (("val", config["data"]["validation_images"]), ("test", 12)):
         table = pd.read_csv(run / f"{name}_predictions.csv")
         assert list(table.columns) == ["path", "label", "probability", "prediction"] and len(table) == count
-        assert ((table["probability"] >= round(checkpoint["threshold"], 6)) == table["prediction"]).all()
+        assert ((table["probability"] >= round(checkpoint.threshold, 6)) == table["prediction"]).all()
+    predictor = load_predictor(run / "best.pt", precision=config["settings"]["precision"])
+    scores = predictor.probabilities([read_image(dataset / path) for path in table["path"]])
+    assert table["probability"].tolist() == scores.tolist()  # what the filter would say of the test split
     assert (run / "metrics.json").exists() and (run / "curves.png").exists()
     assert "recall" in done.stdout and "from scratch, without ImageNet weights" in done.stdout
 
@@ -90,7 +96,7 @@ def test_a_used_run_folder_is_not_overwritten(folders, capsys):
 def test_dataset_without_artifacts_trains_with_injection_and_says_so(folders, dataset, tmp_path):
     shutil.rmtree(dataset / "train" / "artifacts")
     assert main([*folders, "--name", "a", "--inject", "0.5", "--epochs", "1"]) == 0
-    assert Validation.of(load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[1]).injected
+    assert load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[1].validation.injected
 
 
 def test_a_target_that_validation_cannot_assure_is_named_with_what_was_reached(folders, tmp_path, capsys):
@@ -98,7 +104,7 @@ def test_a_target_that_validation_cannot_assure_is_named_with_what_was_reached(f
     captured = capsys.readouterr()
     assert "--target recall=0.9 cannot be assured for new images" in captured.err
     assert "for --target recall=0.9: recall" in captured.out and "chosen on, less on new ones" in captured.out
-    validation = Validation.of(load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[1])
+    validation = load_checkpoint(tmp_path / "runs" / "a" / "best.pt")[1].validation
     assert (validation.parts == CHOOSES).all() and not validation.injected
 
 

@@ -3,11 +3,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from artifact_detection.detector.models import build_model
-from artifact_detection.detector.scoring import predict
-from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.detector.scoring import TorchEngine, run_all
+from artifact_detection.detector.weights import build_model
+from artifact_detection.images.transforms import Preprocessing, to_tensor
 from artifact_detection.training import sampling
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.schedules import constant
@@ -37,8 +36,8 @@ def test_toy_set_is_learned():
     for epoch in range(12):
         trainer.run_epoch(epoch)
     images = toy_images()
-    loader = sampling.evaluation_loader(images, 7)
-    logits = predict(trainer.scoring_model, loader)
+    engine = TorchEngine(trainer.scoring_model, torch.device("cpu"), torch.float32)
+    logits = run_all(engine, (to_tensor(images[row]) for row in range(len(images))), 7)
     assert ((logits > 0) == images.labels).all()
 
 
@@ -109,21 +108,6 @@ def test_on_a_gpu_a_broken_loss_of_the_last_step_is_noticed():
     trainer.done = len(trainer.loader.batch_sampler) - 1
     with pytest.raises(TrainingError, match="lower --lr"):
         trainer.run_epoch(0)
-
-
-def test_predict_drops_nothing_keeps_the_order_and_uses_evaluation_mode():
-    class Mean(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.anything = nn.Parameter(torch.zeros(1))
-
-        def forward(self, images):
-            assert not self.training
-            return images.float().mean(dim=(1, 2, 3))
-
-    images = torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
-    assert predict(Mean().train(), images.split(4)).tolist() == list(range(10))
-    assert predict(Mean(), []).shape == (0,)
 
 
 def test_validation_row_known_answer():
