@@ -17,7 +17,6 @@ Exit codes: 0 done; 1 done, but some files could not be used or placed (listed);
 """
 
 import argparse
-import errno
 import os
 import sqlite3
 import sys
@@ -30,7 +29,7 @@ import numpy as np
 
 from artifact_detection.detector.checkpoints import Checkpoint, CheckpointError
 from artifact_detection.detector.device import DeviceError, device_errors, pick_device
-from artifact_detection.detector.scoring import BATCH, GPU_BATCH, SHIPPED, Scorer, load_predictor
+from artifact_detection.detector.scoring import SHIPPED, Scorer, load_predictor
 from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.filtering import (
     acceptance,
@@ -46,163 +45,78 @@ from artifact_detection.filtering import (
     summary,
 )
 from artifact_detection.filtering.decisions import DecisionError, Decisions, read_decisions
+from artifact_detection.filtering.engine import choose_engine
 from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_earlier_order, read_items, write_items
+from artifact_detection.filtering.options import parse_arguments
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import SUFFIX, Record, Store, Stores, database
+from artifact_detection.filtering.store import SUFFIX, Record, Store, Stores, database, forget_all
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.memory import keep_freed_memory
-from artifact_detection.system.ownership import NotOursError, OwnFolder
-from artifact_detection.system.paths import ROOT, WORK, printable
+from artifact_detection.system.ownership import NotOursError
+from artifact_detection.system.paths import WORK, printable
 from artifact_detection.system.processes import Crew, join_crew
 
 MAKER = "filter_images"
 ITEMS = "items.csv"
 MEND = "`git checkout -- pretrained` brings it back, or pass --model"
 RESULTS = (SCORES, summary.SUMMARY, REPORT, NAME, sample.SAMPLE, sample.RECORD, *export.FILES, *actions.LISTS.values())
-WORTH_INT8 = 2_000  # images: fewer are scored before the fast network is ready
 EXPECTED_ERRORS = (
     actions.ActionError, policy.PolicyError, sample.SampleError, CheckpointError, DecisionError, FolderBusyError,
     InputError, DeviceError, ManifestError, NotOursError,
 )  # fmt: skip
 
 
-def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("inputs", nargs="*", metavar="INPUT")
-    parser.add_argument("--model", type=Path, help="best.pt of a run (default: the detector in pretrained/)")
-    parser.add_argument("--out", type=Path, default=ROOT / "filtered", help="(default: %(default)s)")
-    parser.add_argument("--action", choices=actions.ACTIONS, default="report", help="(default: %(default)s)")
-    parser.add_argument(
-        "--export", action="append", choices=tuple(export.WRITERS), default=[],
-        help="write the regions for other tools too: coco.json, labelstudio.json or masks/; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--undo", action="store_true", help="put moved images back, remove copies and links")
-    parser.add_argument(
-        "--restore-to", type=Path, metavar="DIR",
-        help="with --undo: for images of a folder that was not filtered on this machine, which go nowhere else",
-    )  # fmt: skip
-    parser.add_argument("--null", action="store_true", help="--action list: end each path with NUL, for xargs -0")
-    bands = parser.add_argument_group("bands")
-    bands.add_argument(
-        "--max-clean-loss", type=float, default=0.1, metavar="SHARE",
-        help="largest certified share of clean images among the rejected (default: %(default)s)",
-    )  # fmt: skip
-    bands.add_argument(
-        "--max-artifacts-left", type=float, default=0.02, metavar="SHARE",
-        help="largest certified share of artifacts among the kept (default: %(default)s)",
-    )  # fmt: skip
-    bands.add_argument(
-        "--threshold", type=float, nargs="+", metavar="P",
-        help="reject from P on; or two: keep below the first, reject from the second on; without a promise",
-    )  # fmt: skip
-    bands.add_argument(
-        "--stability", type=float, nargs="?", const=0.15, metavar="MARGIN",
-        help="re-encode images within MARGIN of a threshold; those whose band changes go to review (default: 0.15)",
-    )  # fmt: skip
-    bands.add_argument(
-        "--prevalence", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="share of artifacts in your images, at least and at most, as far as you know it (default: estimated)",
-    )  # fmt: skip
-    bands.add_argument(
-        "--without-promise", action="store_true",
-        help="apply the bands even where validation's promise does not hold for these images",
-    )  # fmt: skip
-    bands.add_argument(
-        "--calibrate", type=Path, metavar="CSV",
-        help="fit the probabilities on these decisions, and certify the bands on those of the sample that --audit drew",
-    )  # fmt: skip
-    people = parser.add_argument_group("people")
-    people.add_argument("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
-    people.add_argument(
-        "--audit", type=int, metavar="N",
-        help="draw N images of each band at random, to be looked at first; what is decided of them bounds the rest",
-    )  # fmt: skip
-    page = parser.add_argument_group("review page")
-    page.add_argument("--gallery", type=int, default=10_000, metavar="N", help="images shown (default: %(default)s)")
-    page.add_argument(
-        "--heatmaps",
-        type=int,
-        default=200,
-        metavar="N",
-        help="heat maps drawn where the detector draws none itself (default: %(default)s)",
-    )
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    machine.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
-    machine.add_argument(
-        "--batch", type=int, metavar="N", help=f"images at a time (default: {BATCH}; {GPU_BATCH} on a GPU)"
-    )
-    machine.add_argument(
-        "--engine", choices=("auto", "torch", "int8"), default="auto",
-        help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on",
-    )  # fmt: skip
-    options = parser.parse_args(arguments)
-    if not options.undo and not options.inputs:
-        parser.error("INPUT is needed (or --undo)")
-    if not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)):
-        parser.error("--max-clean-loss and --max-artifacts-left are shares between 0 and 1")
-    if options.prevalence and not 0 <= options.prevalence[0] <= options.prevalence[1] <= 1:
-        parser.error("--prevalence takes two shares between 0 and 1, the lower first")
-    if options.calibrate and options.threshold:
-        parser.error("--calibrate chooses the thresholds: leave out --threshold")
-    for name in ("batch", "audit"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            parser.error(f"--{name} is at least 1")
-    if options.stability is not None and not 0 <= options.stability <= 1:
-        parser.error("--stability is a distance between 0 and 1")
-    options.out = options.out.resolve()
-    return options
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments, __doc__)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
+    try:
+        if options.undo:
+            return undo(options)
+        keep_freed_memory(large=False)
+        pick_device(options.device)  # before anything is made or looked for
+        with join_crew() as crew, device_errors("--batch"):
+            return run(options, crew)
+    except EXPECTED_ERRORS as error:
+        print(f"filter_images: {error}", file=sys.stderr)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"filter_images: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
+    except sqlite3.OperationalError as error:  # of the disk, or of another process
+        print(f"filter_images: {options.out / WORK}: {error}. No file is lost; run it again", file=sys.stderr)
+    except sqlite3.DatabaseError as error:
+        print(f"filter_images: {options.out / WORK}: {error}. Delete its *{SUFFIX}; only scores go", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("filter_images: stopped. No file is lost; run it again to go on", file=sys.stderr)
+        return 130
+    return 2
 
 
 def run(options: argparse.Namespace, crew: Crew) -> int:
     scorer = load_scorer(options)
     rules = choose_policy(options, scorer.checkpoint)
     if crew.leads:
-        make_folder(options.out)
+        actions.make_folder(options.out)
     with exclusive_lock(options.out) if crew.leads else nullcontext():
-        manifest = take_folder(options.out) if crew.leads else None
+        manifest = actions.take_folder(options.out, MAKER, RESULTS) if crew.leads else None
         found = gather(options, manifest) if crew.leads else None
         before = sample.read_sample(options.out) if crew.leads else None
         crew.wait()
         items = found.items if crew.leads else read_items(options.out / WORK / ITEMS)
-        agreement = choose_engine(options, crew, scorer, rules, items)
+        agreement = choose_engine(options, crew, scorer, items, rules.edges())
         try:
             rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) or crew.world > 1:
                 raise
-            forget(options.out / WORK, error)
+            work = options.out / WORK
+            print(f"filter_images: the scores in {work} are damaged ({error}): all are scored again", file=sys.stderr)
+            forget_all(work)
             rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         if not crew.leads:
             return 0
         return finish(options, manifest, scorer, rules, found, judged, before)
-
-
-def make_folder(folder: Path) -> None:
-    """Raises ActionError at once where nothing can be written: the results come last."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise actions.ActionError(f"cannot write to {folder}: {error.strerror}; pass another --out") from error
-
-
-def take_folder(folder: Path) -> Manifest[actions.Placement]:
-    """The folder's transfer list, freed of what a killed run left. Raises NotOursError, ManifestError."""
-    try:
-        own = OwnFolder.claim(folder, MAKER, RESULTS)
-    except NotOursError:
-        raise
-    except OSError as error:
-        raise actions.ActionError(f"cannot write to {folder}: {error.strerror}; pass another --out") from error
-    manifest = actions.transfer_list(own)
-    manifest.recover(actions.read_placements(manifest))
-    return manifest
 
 
 def load_scorer(options: argparse.Namespace) -> Scorer:
@@ -251,44 +165,9 @@ def gather(options: argparse.Namespace, manifest: Manifest[actions.Placement]) -
     return found
 
 
-def choose_engine(
-    options: argparse.Namespace, crew: Crew, scorer: Scorer, rules: policy.Policy, items: list[Item]
-) -> int8.Agreement | None:
-    """Give the scorer the int8 network if it is wanted, can be had, and agrees with the original on these images.
-
-    Returns how well it agrees, None where the original is used.
-    """
-    scorer.batch = min(scorer.batch, len(items))
-    on_cpu = pick_device(options.device).type == "cpu"
-    wanted = options.engine == "int8" or (options.engine == "auto" and len(items) >= WORTH_INT8)
-    if not (wanted and on_cpu and int8.available()):
-        if options.engine == "int8":
-            raise actions.ActionError("--engine int8 needs a CPU, and: pip install openvino nncf")
-        return None
-    network = options.out / WORK / f"{scorer.model_id}-{scorer.batch}-int8.xml"
-    verdict = network.with_suffix(".agreement.json")
-    if crew.leads and not verdict.exists():
-        stages.make_int8(scorer, items, network, verdict, crew.threads)
-    crew.wait()
-    agreement = int8.read_agreement(verdict)
-    if crew.leads:
-        print(agreement.sentence(rules.edges()), file=sys.stderr)
-    if not agreement.accepted(rules.edges()):
-        return None
-    scorer.engine = int8.Int8Engine(network, crew.threads)
-    return agreement
-
-
 def store_key(scorer: Scorer) -> str:
     """Scores of another model, or of other arithmetic, lie elsewhere."""
     return f"{scorer.model_id}-{scorer.engine.name}"
-
-
-def forget(work: Path, error: sqlite3.DatabaseError) -> None:
-    """Remove stores that are damaged: nothing but scores is in them."""
-    print(f"filter_images: the scores in {work} are damaged ({error}): all images are scored again", file=sys.stderr)
-    for path in work.glob(f"*{SUFFIX}*"):
-        path.unlink()
 
 
 def score_and_judge(
@@ -323,14 +202,9 @@ def score_and_judge(
 
 
 def finish(
-    options: argparse.Namespace,
-    manifest: Manifest[actions.Placement],
-    scorer: Scorer,
-    rules: policy.Policy,
-    found: Inputs,
-    judged: list[Judged],
-    before: sample.AuditSample | None,
-) -> int:
+    options: argparse.Namespace, manifest: Manifest[actions.Placement], scorer: Scorer, rules: policy.Policy,
+    found: Inputs, judged: list[Judged], before: sample.AuditSample | None,
+) -> int:  # fmt: skip
     """Write the results, do what was asked with the images, say how it went; return the exit code."""
     write_scores(options.out, judged, scorer.model_id)
     problems = []
@@ -370,67 +244,25 @@ def audit(
 
 
 def show(
-    options: argparse.Namespace,
-    manifest: Manifest[actions.Placement],
-    scorer: Scorer,
-    rules: policy.Policy,
-    judged: list[Judged],
-    facts: summary.FilterSummary,
-    todo: looking.Looking,
-) -> Path:
+    options: argparse.Namespace, manifest: Manifest[actions.Placement], scorer: Scorer, rules: policy.Policy,
+    judged: list[Judged], facts: summary.FilterSummary, todo: looking.Looking,
+) -> Path:  # fmt: skip
     """Write the review page and return its path."""
     with Stores(options.out / WORK, store_key(scorer)) as stores:
         return write_report(
-            options.out,
-            judged,
-            stores,
-            rules,
-            lines=facts.lines(),
-            comparisons=facts.comparisons,
-            places=actions.places(manifest),
-            model=scorer.model_id,
-            limit=options.gallery,
-            todo=todo,
-        )
+            options.out, judged, stores, rules, lines=facts.lines(), comparisons=facts.comparisons,
+            places=actions.places(manifest), model=scorer.model_id, limit=options.gallery, todo=todo,
+        )  # fmt: skip
 
 
 def undo(options: argparse.Namespace) -> int:
     if not (options.out / NAME).is_file():
         raise actions.ActionError(f"nothing to undo: no {NAME} in {options.out}")
     with exclusive_lock(options.out):
-        manifest = actions.transfer_list(OwnFolder.claim(options.out, MAKER))
-        manifest.recover(actions.read_placements(manifest))
+        manifest = actions.take_folder(options.out, MAKER)
         done, left = actions.undo(manifest, options.restore_to and options.restore_to.resolve())
     print(f"put back {done} images" + "".join(f"\n  {printable(line)}" for line in left))
     return int(bool(left))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = parse_arguments(arguments)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
-    try:
-        if options.undo:
-            return undo(options)
-        keep_freed_memory(large=False)
-        pick_device(options.device)  # before anything is made or looked for
-        with join_crew() as crew, device_errors("--batch"):
-            return run(options, crew)
-    except EXPECTED_ERRORS as error:
-        print(f"filter_images: {error}", file=sys.stderr)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"filter_images: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
-    except sqlite3.OperationalError as error:  # of the disk, or of another process
-        print(f"filter_images: {options.out / WORK}: {error}. No file is lost; run it again", file=sys.stderr)
-    except sqlite3.DatabaseError as error:
-        print(
-            f"filter_images: {options.out / WORK}: {error}. Delete its *{SUFFIX}; only scores go",
-            file=sys.stderr,
-        )
-    except KeyboardInterrupt:
-        print("filter_images: stopped. No file is lost; run it again to go on", file=sys.stderr)
-        return 130
-    return 2
 
 
 if __name__ == "__main__":

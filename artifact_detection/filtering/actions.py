@@ -1,7 +1,9 @@
 """Bringing images where their band belongs, and back: the rows of the manifest, and what is said of each."""
 
+import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.results import Judged
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError, ManifestRow
-from artifact_detection.system.ownership import OwnFolder
+from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import FreeNames, harmless, printable_path
 from artifact_detection.system.transfers import MODES
 
@@ -41,8 +43,34 @@ def refuse(action: str, items: Iterable[Item]) -> None:
         raise ActionError(f"--action {action} cannot take images out of a tar shard: use copy or list")
 
 
-def transfer_list(own: OwnFolder) -> Manifest[Placement]:
-    return Manifest(own, Placement)
+def make_folder(folder: Path) -> None:
+    """Raises ActionError at once where nothing can be written: the results come last."""
+    with _unwritable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def take_folder(folder: Path, maker: str, names: Iterable[str] = ()) -> Manifest[Placement]:
+    """The folder's transfer list, freed of what a killed run left; see `OwnFolder.claim`.
+
+    Raises ActionError, NotOursError, ManifestError.
+    """
+    with _unwritable(folder):
+        own = OwnFolder.claim(folder, maker, names)
+    manifest = Manifest(own, Placement)
+    manifest.recover(read_placements(manifest))
+    return manifest
+
+
+@contextmanager
+def _unwritable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotOursError:  # an OSError, too
+        raise
+    except OSError as error:
+        raise ActionError(f"cannot write to {folder}: {error.strerror}; pass another --out") from error
 
 
 def read_placements(manifest: Manifest[Placement]) -> list[Placement]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from heapq import nsmallest
 from itertools import chain
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -34,22 +33,6 @@ HEATMAP_BATCH = 4  # images: in float32, with gradients, they take much more mem
 SETTLED_BATCH = 4  # images: a batch is filled up, and there may be few
 RETRIED = ("unreadable", "vanished", "changed")  # a permission or a mount may be back, and shows in no stamp
 GENTLE = ("JPEG 85", "JPEG 60", "resize 0.5x", "resize 0.75x")  # what happens to files on their way
-
-
-def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Path, threads: int) -> None:
-    """Quantise the network on images from all over the input, compare it on others, and write down how it did."""
-    wanted = int8.CALIBRATION + int8.CHECK
-    chosen = [items[n] for n in np.linspace(0, len(items) - 1, min(len(items), wanted)).astype(int)]
-    ready = prepared_batches(
-        partial(prepare, preprocessing=scorer.preprocessing, thumbnail=False), [[item] for item in chosen], threads
-    )
-    images = [one.image for (one,) in ready if one.image is not None]
-    if not images:
-        return int8.write_agreement(verdict, int8.Agreement([], []))
-    check = images[:: max(2, len(images) // int8.CHECK)]
-    calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
-    int8.quantise(scorer, calibration or check, network)
-    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network, threads), check))
 
 
 def pending_batches(items: Sequence[Item], stores: Stores, size: int) -> list[list[Item]]:

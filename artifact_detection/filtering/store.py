@@ -153,3 +153,9 @@ class Stores:
 
 def database(folder: Path, key: str, rank: int) -> Path:
     return folder / f"{key}-{rank}{SUFFIX}"
+
+
+def forget_all(folder: Path) -> None:
+    """Remove the files of all processes: nothing but scores is in them."""
+    for path in folder.glob(f"*{SUFFIX}*"):
+        path.unlink()

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-import filter_images
 from artifact_detection.detector.scoring import load_predictor
+from artifact_detection.filtering import int8
 from tests.filtering.runs import THRESHOLDS, read_scores, run
 
 
 def test_int8_without_its_packages_says_what_to_install(images, model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(filter_images.int8, "available", lambda: False)
+    monkeypatch.setattr(int8, "available", lambda: False)
     assert run(images, *THRESHOLDS, "--engine", "int8", "--device", "cpu", model=model, out=tmp_path / "out") == 2
     assert "pip install openvino nncf" in capsys.readouterr().err
 
@@ -28,9 +28,9 @@ class Hasty:
 
 def test_images_near_a_threshold_get_the_exact_probability(images, model, tmp_path, monkeypatch, capsys):
     scorer = load_predictor(model, "cpu")
-    monkeypatch.setattr(filter_images.int8, "available", lambda: True)
-    monkeypatch.setattr(filter_images.int8, "quantise", lambda *_: None)
-    monkeypatch.setattr(filter_images.int8, "Int8Engine", lambda *_: Hasty(scorer))
+    monkeypatch.setattr(int8, "available", lambda: True)
+    monkeypatch.setattr(int8, "quantise", lambda *_: None)
+    monkeypatch.setattr(int8, "Int8Engine", lambda *_: Hasty(scorer))
     run(images, *THRESHOLDS, "--device", "cpu", model=model, out=tmp_path / "exact")
     exact = {path: row for path, row in read_scores(tmp_path / "exact").items() if not row["error"]}
     edge = exact[f"{images}/03.png"]["probability"]
@@ -55,9 +55,9 @@ def test_a_fast_network_that_disagrees_is_refused(images, model, tmp_path, monke
         def __call__(self, images):
             return np.zeros(len(images), np.float32)
 
-    monkeypatch.setattr(filter_images.int8, "available", lambda: True)
-    monkeypatch.setattr(filter_images.int8, "quantise", lambda *_: None)
-    monkeypatch.setattr(filter_images.int8, "Int8Engine", Wrong)
+    monkeypatch.setattr(int8, "available", lambda: True)
+    monkeypatch.setattr(int8, "quantise", lambda *_: None)
+    monkeypatch.setattr(int8, "Int8Engine", Wrong)
     run(images, *THRESHOLDS, "--engine", "int8", "--device", "cpu", model=model, out=tmp_path / "a")
     assert "refused" in capsys.readouterr().err
     run(images, *THRESHOLDS, "--device", "cpu", model=model, out=tmp_path / "b")

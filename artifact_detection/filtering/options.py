@@ -1,0 +1,121 @@
+"""The command line of filter_images.py: what a user can say, and what makes no sense."""
+
+import argparse
+from pathlib import Path
+
+from artifact_detection.detector.scoring import BATCH, GPU_BATCH
+from artifact_detection.filtering.actions import ACTIONS
+from artifact_detection.filtering.engine import ENGINES, WORTH_INT8
+from artifact_detection.filtering.export import WRITERS
+from artifact_detection.system.paths import ROOT
+
+
+def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
+    """The options, with --out as an absolute path; ends the program for wrong usage, as argparse does."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    _add_main(parser)
+    _add_bands(parser.add_argument_group("bands"))
+    _add_people(parser.add_argument_group("people"))
+    _add_page(parser.add_argument_group("review page"))
+    _add_machine(parser.add_argument_group("machine"))
+    options = parser.parse_args(arguments)
+    if problem := next((sentence for wrong, sentence in _problems(options) if wrong), ""):
+        parser.error(problem)
+    options.out = options.out.resolve()
+    return options
+
+
+def _add_main(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="INPUT")
+    add("--model", type=Path, help="best.pt of a run (default: the detector in pretrained/)")
+    add("--out", type=Path, default=ROOT / "filtered", help="(default: %(default)s)")
+    add("--action", choices=ACTIONS, default="report", help="(default: %(default)s)")
+    add(
+        "--export", action="append", choices=tuple(WRITERS), default=[],
+        help="write the regions for other tools too: coco.json, labelstudio.json or masks/; may be repeated",
+    )  # fmt: skip
+    add("--undo", action="store_true", help="put moved images back, remove copies and links")
+    add(
+        "--restore-to", type=Path, metavar="DIR",
+        help="with --undo: for images of a folder that was not filtered on this machine, which go nowhere else",
+    )  # fmt: skip
+    add("--null", action="store_true", help="--action list: end each path with NUL, for xargs -0")
+
+
+def _add_bands(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--max-clean-loss", type=float, default=0.1, metavar="SHARE",
+        help="largest certified share of clean images among the rejected (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--max-artifacts-left", type=float, default=0.02, metavar="SHARE",
+        help="largest certified share of artifacts among the kept (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--threshold", type=float, nargs="+", metavar="P",
+        help="reject from P on; or two: keep below the first, reject from the second on; without a promise",
+    )  # fmt: skip
+    add(
+        "--stability", type=float, nargs="?", const=0.15, metavar="MARGIN",
+        help="re-encode images within MARGIN of a threshold; those whose band changes go to review (default: 0.15)",
+    )  # fmt: skip
+    add(
+        "--prevalence", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="share of artifacts in your images, at least and at most, as far as you know it (default: estimated)",
+    )  # fmt: skip
+    add(
+        "--without-promise", action="store_true",
+        help="apply the bands even where validation's promise does not hold for these images",
+    )  # fmt: skip
+    add(
+        "--calibrate", type=Path, metavar="CSV",
+        help="fit the probabilities on these decisions, and certify the bands on those of the sample that --audit drew",
+    )  # fmt: skip
+
+
+def _add_people(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
+    add(
+        "--audit", type=int, metavar="N",
+        help="draw N images of each band at random, to be looked at first; what is decided of them bounds the rest",
+    )  # fmt: skip
+
+
+def _add_page(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--gallery", type=int, default=10_000, metavar="N", help="images shown, 0: no page (default: %(default)s)")
+    add(
+        "--heatmaps", type=int, default=200, metavar="N",
+        help="heat maps drawn where the detector draws none itself (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    add("--batch", type=int, metavar="N", help=f"images at a time (default: {BATCH}; {GPU_BATCH} on a GPU)")
+    add("--engine", choices=ENGINES, default="auto",
+        help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on")  # fmt: skip
+
+
+def _problems(options: argparse.Namespace) -> list[tuple[object, str]]:
+    """What would be wrong, and what to say of it."""
+    low, high = options.prevalence or (0, 1)
+    counts = ("batch", options.batch), ("audit", options.audit)
+    return [
+        (not (options.undo or options.inputs), "INPUT is needed (or --undo)"),
+        (
+            not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)),
+            "--max-clean-loss and --max-artifacts-left are shares between 0 and 1",
+        ),
+        (not 0 <= low <= high <= 1, "--prevalence takes two shares between 0 and 1, the lower first"),
+        (options.calibrate and options.threshold, "--calibrate chooses the thresholds: leave out --threshold"),
+        *((count is not None and count < 1, f"--{name} is at least 1") for name, count in counts),
+        (not 0 <= (options.stability or 0) <= 1, "--stability is a distance between 0 and 1"),
+    ]
