@@ -31,12 +31,10 @@ from artifact_detection.detector.device import (
     device_errors,
     peak_memory_mb,
     pick_device,
-    pick_precision,
 )
-from artifact_detection.detector.scoring import TorchEngine, run_all, usual_batch
-from artifact_detection.evaluation import metrics, thresholds
+from artifact_detection.evaluation import metrics
 from artifact_detection.images.listing import named
-from artifact_detection.images.transforms import Preprocessing, to_tensor
+from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system import run_files
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.paths import ROOT
@@ -44,7 +42,7 @@ from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
 from artifact_detection.training import data, label_errors
 from artifact_detection.training.building import announce, build_trainer, facts
-from artifact_detection.training.choices import pick_threshold
+from artifact_detection.training.choices import calibrate, score
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.plots import plot_curves
 from artifact_detection.training.runs import RunError, RunFolder
@@ -210,45 +208,6 @@ def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: Tra
             if run.is_time_to_save() or is_over(history, config.epochs, config.patience):
                 run.save_last(history, trainer.state())
             print(EPOCH_LINE.format(epochs=config.epochs, best="  best" if is_best else "", **history[-1]), flush=True)
-    run.wait()
-
-
-def score(model: models.Detector, images: data.ImageSet, config: TrainConfig, crew: Crew) -> np.ndarray:
-    """Logits, (N,) float32, under the evaluation preset; each process scores its share and gets them all."""
-    device = pick_device(config.device)
-    engine = TorchEngine(model, device, pick_precision(config.precision, device))
-    share = (to_tensor(images[row]) for row in range(crew.rank, len(images), crew.world))
-    own = run_all(engine, share, usual_batch(device))
-    logits = np.empty(len(images), np.float32)
-    for rank, values in enumerate(crew.gather(own)):
-        logits[rank :: crew.world] = values
-    return logits
-
-
-def calibrate(
-    run: RunFolder, validation: data.ImageSet, parts: np.ndarray, injected: bool, config: TrainConfig, fingerprint: str
-) -> None:
-    """Fit temperature, shift and threshold on validation; store them in best.pt with the scores that they rest on.
-
-    The shift, into the network's last bias, undoes what oversampling and injection did to the share of artifacts.
-    """
-    model, checkpoint = checkpoints.load_checkpoint(run.path / run_files.BEST)
-    run.wait()  # for the others to have read it
-    if checkpoint.validation:
-        return  # by a run that was killed later
-    logits = score(model, validation, config, run.crew)
-    # On all parts: no order of scores changes by it, and no promise.
-    temperature, shift = thresholds.fit_platt(validation.labels, logits)
-    model.cpu().shift_logits(shift)
-    probabilities = checkpoints.probabilities(logits + shift, temperature)
-    evidence = checkpoints.Validation(validation.labels, probabilities, parts, injected)
-    threshold = pick_threshold(evidence, config.target)
-    best = checkpoints.make_checkpoint(
-        model, epoch=checkpoint.epoch, fingerprint=fingerprint, temperature=temperature, shift=shift,
-        threshold=threshold, validation=evidence,
-    )  # fmt: skip
-    run.write_predictions(run_files.VALIDATION, validation, probabilities, threshold)
-    run.save(run_files.BEST, best)
     run.wait()
 
 
