@@ -25,7 +25,7 @@ from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Engine, Scorer, TorchEngine
 from artifact_detection.detector.weights import build_model
 from artifact_detection.filtering import int8
-from benchmarks.filter_speed import CPU, OnnxEngine, measure
+from benchmarks.filter_parts import CPU, OnnxEngine, measure
 
 BATCH = 8
 SECONDS = 1.0  # of calls in a row: the clock of CPU time ticks a hundred times a second

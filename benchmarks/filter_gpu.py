@@ -29,7 +29,7 @@ from artifact_detection.images.decoding import read_image
 from artifact_detection.images.transforms import evaluation_transform
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.threads import in_order
-from benchmarks.filter_speed import load_item, measure, random_scorer, run_filter, run_threads, shuffled, write_pngs
+from benchmarks.filter_parts import load_item, measure, random_scorer, run_filter, run_threads, shuffled, write_pngs
 
 DISTINCT = 64  # files
 

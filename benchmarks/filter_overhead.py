@@ -33,7 +33,7 @@ from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
 from artifact_detection.images.transforms import INTERPOLATIONS, Preprocessing
-from benchmarks.filter_speed import shuffled, write_pngs
+from benchmarks.filter_parts import shuffled, write_pngs
 
 BATCH, IMAGES = 16, 48
 
