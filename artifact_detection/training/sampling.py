@@ -218,19 +218,6 @@ def cell_shares(painted: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes]))
 
 
-class EvaluationImages(Dataset):
-    """The same images as the network sees them: (3, *shape) uint8 by row number."""
-
-    def __init__(self, images: ImageSet):
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> torch.Tensor:
-        return to_tensor(self.images[row])
-
-
 def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int, pin: bool) -> DataLoader:
     """Batches ((B, 3, *shape) uint8, (B,) float32), prepared by `workers` processes beside the training.
 
@@ -273,11 +260,6 @@ def fit_shared_memory(workers: int, batch_bytes: int) -> tuple[int, int | None]:
         print(f"{SHARED_MEMORY} is full with {room} batches: {room} of {workers} workers start", file=sys.stderr)
     workers = min(workers, room)
     return workers, min(AHEAD, room // workers) if workers else None
-
-
-def evaluation_loader(images: ImageSet, batch_size: int, pin: bool = False) -> DataLoader:
-    """Batches (B, 3, *shape) uint8 in order, the last partial one included."""
-    return DataLoader(EvaluationImages(images), batch_size=batch_size, pin_memory=pin)
 
 
 def _serve(exiting: multiprocessing.RawValue, _: int) -> None:
