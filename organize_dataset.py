@@ -43,7 +43,7 @@ from artifact_detection.organizing import (
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.ownership import NotOursError, OwnFolder
-from artifact_detection.system.paths import ROOT, lies_in, printable
+from artifact_detection.system.paths import ROOT, first_of, lies_in, printable
 from artifact_detection.system.transfers import MODES
 
 TEST_DATA = ROOT / "test_data"
@@ -209,9 +209,7 @@ def name_unmatched(table: LabelsTable) -> int:
     names = table.unmatched()
     if names:
         print(f"organize_dataset: no file for {len(names)} rows of {printable(table.path)}:", file=sys.stderr)
-        print(*(f"  {printable(name)}" for name in names[:LISTED]), sep="\n", file=sys.stderr)
-        more = len(names) - LISTED
-        print(f"  and {more} more\n" if more > 0 else "", end="", file=sys.stderr)
+        print(*(f"  {name}" for name in first_of(names, LISTED)), sep="\n", file=sys.stderr)
     return len(names)
 
 
@@ -237,10 +235,8 @@ def print_table(rows: list[Row], splits: list[str]) -> None:
     print(" " * width, *(f"{split:>7}" for split in splits))
     for line in lines:
         print(line.ljust(width), *(f"{counts[line, split]:>{max(7, len(split))}}" for split in splits))
-    for row in troubled[:LISTED]:
-        print(f"  {printable(row.source)}: {printable(row.reason)}")
-    if len(troubled) > LISTED:
-        print(f"  and {len(troubled) - LISTED} more, all named in {NAME}")
+    named = first_of([f"{row.source}: {row.reason}" for row in troubled], LISTED, f", all named in {NAME}")
+    print(*(f"  {line}\n" for line in named), sep="", end="")
 
 
 def undo(options: argparse.Namespace, manifest: Manifest[Row]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.store import Record
-from artifact_detection.system.paths import printable, printable_path
+from artifact_detection.system.paths import first_of, printable_path
 from artifact_detection.system.tables import read_table
 
 COLUMNS = ("path", "sha256", "decision")
@@ -58,9 +58,7 @@ def key_of(record: Record) -> Key:
 
 
 def _named(what: str, paths: Collection[str]) -> str:
-    names = [printable(path) for path in sorted(paths)[:LISTED]]
-    more = [f"and {len(paths) - LISTED} more"] if len(paths) > LISTED else []
-    return f"{what}: {len(paths)} ({', '.join(names + more)})"
+    return f"{what}: {len(paths)} ({', '.join(first_of(sorted(paths), LISTED))})"
 
 
 def read_decisions(path: Path) -> Decisions:

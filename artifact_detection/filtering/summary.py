@@ -17,7 +17,7 @@ from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, count_bands
 from artifact_detection.filtering.shift import Comparison, compare
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.paths import printable, printable_path
+from artifact_detection.system.paths import first_of, printable_path
 
 SUMMARY = "summary.json"
 INJECTED = "; validation's artifacts are injected ones, real ones may be found less often"
@@ -61,11 +61,8 @@ class FilterSummary:
     def text(self) -> str:
         """For the terminal: with the files that could not be used or placed."""
         lines = self.lines() + [f"warning: {one.sentence()}" for one in self.comparisons if one.differs]
-        problems = [*self.errors, *self.not_placed]
-        lines += [f"  {printable(problem)}" for problem in problems[:LISTED]]
-        if len(problems) > LISTED:
-            lines.append(f"  and {len(problems) - LISTED} more, in {SUMMARY}")
-        return "\n".join(lines)
+        problems = first_of([*self.errors, *self.not_placed], LISTED, f", in {SUMMARY}")
+        return "\n".join([*lines, *(f"  {problem}" for problem in problems)])
 
     def _estimate_lines(self) -> list[str]:
         if self.estimates is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artifact_detection.labels import IMAGE_SUFFIXES
-from artifact_detection.system.paths import find_files, printable
+from artifact_detection.system.paths import find_files, first_of, printable
 
 OTHER, HIDDEN = "not an image by its name", "hidden"
 UNREAD = "a format that is not read, convert it to PNG"
@@ -53,5 +53,4 @@ def _why_left_out(name: Path) -> str:
 
 def named(names: list[str]) -> str:
     """The first of some names, for a sentence."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(first_of(names, NAMED))

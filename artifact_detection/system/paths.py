@@ -5,7 +5,7 @@ import re
 import stat
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -83,6 +83,12 @@ def same_entry(one: str | Path, other: str | Path) -> bool:
     if None in folders or not os.path.samestat(*folders):
         return False
     return same_name(os.path.basename(one)) == same_name(os.path.basename(other))
+
+
+def first_of(names: Sequence[str], most: int, where: str = "") -> list[str]:
+    """The first `most` of them, printable, and where there are more, how many; where: ... the others are named."""
+    more = [f"and {len(names) - most} more{where}"] if len(names) > most else []
+    return [*map(printable, names[:most]), *more]
 
 
 def printable(text: str | Path) -> str:
