@@ -137,12 +137,15 @@ def load_tensors(path: str | Path) -> dict:
 def read_state(path: str | Path) -> dict:
     """The weights by name, of a checkpoint or of a torchvision state dict. Raises CheckpointError."""
     values = load_tensors(path)
-    return unwrapped(read_checkpoint(path)["model"] if "format" in values else values)
+    return unwrapped(_checked(values, path)["model"] if "format" in values else values)
 
 
 def read_checkpoint(path: str | Path) -> dict:
     """A checkpoint as `make_checkpoint` wrote it; raises CheckpointError with the reason for anything else."""
-    values = load_tensors(path)
+    return _checked(load_tensors(path), path)
+
+
+def _checked(values: dict, path: str | Path) -> dict:
     if missing := NEEDED - values.keys():
         raise CheckpointError(f"{path} is no checkpoint of this project: {', '.join(sorted(missing))} missing")
     if values["classes"] != list(CLASSES) or values["format"] != FORMAT:
