@@ -24,7 +24,7 @@ from functools import partial
 from itertools import permutations
 from pathlib import Path
 
-from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, compile_pattern, parse_label
+from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, check_words, compile_pattern, parse_label
 from artifact_detection.labels_table import LabelsTable, read_labels
 from artifact_detection.organizing import (
     PLANNED,
@@ -67,7 +67,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
     )
     parser.add_argument("--labels", type=Path, metavar="CSV", help="labels from a table, not from names")
-    parser.add_argument("--artifact-label", default="1", metavar="LABEL", help="the label that means artifact")
+    parser.add_argument(
+        "--artifact-label", metavar="LABEL", help="the label that means artifact (default: 1, and what is obvious)"
+    )
     parser.add_argument("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
     parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
     parser.add_argument("--undo", action="store_true", help="put moved files back, remove copies and links")
@@ -81,7 +83,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         pattern = compile_pattern(options.pattern)
     except ValueError as error:
         parser.error(str(error))
-    options.label_of = partial(parse_label, pattern=pattern, artifact_label=options.artifact_label)
+    options.pattern, options.name_label = pattern, options.artifact_label or "1"
+    options.label_of = partial(parse_label, pattern=pattern, artifact_label=options.name_label)
     options.listed = bool(options.labels and not options.source)
     options.source, options.output = (options.source or TEST_DATA).resolve(), options.output.resolve()
     options.splits = options.splits[:1] if options.listed else options.splits
@@ -143,6 +146,15 @@ def is_labelled_otherwise(row: Row, options: argparse.Namespace) -> bool:
     return label != row.label and not (options.table and label is None)
 
 
+def refuse_unknown_words(rows: list[Row], options: argparse.Namespace) -> None:
+    """Raise UsageError if labels come from names that say more than two different things."""
+    if not options.table:
+        try:
+            check_words((row.source.name for row in rows if not row.reason), options.pattern, options.name_label)
+        except ValueError as error:
+            raise UsageError(f"the labels in the names: {error}") from error
+
+
 def refuse_inverted(rows: Iterable[Row], artifact_label: str) -> None:
     """Raise UsageError if "artifacts" is the majority of a split: then 0 and 1 are probably swapped."""
     by_split: dict[str, dict[Path, int]] = {}
@@ -168,8 +180,9 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     manifest.refuse_strange(earlier)
     refuse_other_settings(earlier, options)
     found = find(options)
+    refuse_unknown_words(found, options)
     if not options.yes:
-        refuse_inverted([*earlier, *found], options.artifact_label)
+        refuse_inverted([*earlier, *found], options.name_label)
     inspect_all(found, earlier)
     if options.table:
         judge_by_table(found, options.table)

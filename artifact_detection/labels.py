@@ -46,30 +46,41 @@ def label_text(name: str, pattern: re.Pattern[str]) -> str | None:
 def parse_label(name: str, pattern: re.Pattern[str], artifact_label: str = "1") -> int | None:
     """The class index that a file name says, or None if it says none.
 
-    `artifact_label` is the text of the `label` group that means "artifact". If it is 0 or 1, the other digit is
-    clean, the obvious WORDS mean what they say and `holiday_7.png` says nothing; if it is any other text, every text
-    but that one is clean.
+    `artifact_label` is the text of the `label` group that means "artifact". If it is 0 or 1, the other digit is clean,
+    the obvious WORDS mean what they say and `holiday_7.png` says nothing. If it is a word, the one other word is clean:
+    whether there is no more than one, `check_words` tells.
     """
     text = label_text(name, pattern)
-    if text is None or text == artifact_label:
-        return None if text is None else ARTIFACT
+    if text is None:
+        return None
+    word, artifact = _word(text), _word(artifact_label)
+    if word == artifact:
+        return ARTIFACT
+    if artifact in DIGITS:
+        return CLEAN if word in DIGITS else WORDS.get(word)
+    return CLEAN if WORDS.get(artifact) == CLEAN else WORDS.get(word, CLEAN)
+
+
+def check_words(names: Iterable[str], pattern: re.Pattern[str], artifact_label: str) -> None:
+    """Raises ValueError if a word in these file names is neither `artifact_label` nor known to be another."""
     if artifact_label not in DIGITS:
-        return CLEAN
-    return CLEAN if text in DIGITS else WORDS.get(_word(text))
+        class_numbers((label_text(name, pattern) or "" for name in names), artifact_label)
 
 
 def class_numbers(texts: Iterable[str], artifact_label: str | None = None) -> list[int]:
     """Words to 1 (artifacts), 0 (clean) or -1 (one of NO_LABEL); capitals do not count, `1.0` is `1`.
 
-    artifact_label: the word that means "artifacts"; the one other word is clean then. Without it, or where it does not
-    occur, every word must be one of WORDS. Raises ValueError if one is not: nothing is guessed.
+    artifact_label: the word that means "artifacts"; the one other word is clean then, unless it is known to mean the
+    same. Without it, or where it does not occur, every word must be one of WORDS. Raises ValueError if one is not:
+    nothing is guessed.
     """
     words = [_word(text) for text in texts]
-    found = set(words) - set(NO_LABEL)
-    if (artifact := _word(artifact_label or "")) in found and len(found) <= 2:
-        meaning = {word: ARTIFACT if word == artifact else CLEAN for word in found}
-    elif found <= WORDS.keys() and (artifact not in found or WORDS[artifact] == ARTIFACT):
+    found, artifact = set(words) - set(NO_LABEL), _word(artifact_label or "")
+    meant = WORDS.get(artifact, ARTIFACT)  # what the word for artifacts means to everybody else
+    if found <= WORDS.keys() and (artifact in DIGITS or meant == ARTIFACT or not found):
         meaning = WORDS | ({"0": ARTIFACT, "1": CLEAN} if artifact == "0" else {})
+    elif artifact in found and len(found) <= 2 and all(WORDS.get(word) != meant for word in found - {artifact}):
+        meaning = {word: ARTIFACT if word == artifact else CLEAN for word in found}
     else:
         listed = ", ".join(sorted(found)[:4]) + (", ..." if len(found) > 4 else "")
         raise ValueError(f"{len(found)} different values ({listed}): which means artifacts? Name it (--artifact-label)")

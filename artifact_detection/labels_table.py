@@ -66,7 +66,7 @@ class LabelsTable:
         return next((name for name in map(str, (file, *inside, file.name)) if name in self.labels), None)
 
 
-def read_labels(path: Path, artifact_label: str, roots: Sequence[Path] = ()) -> LabelsTable:
+def read_labels(path: Path, artifact_label: str | None, roots: Sequence[Path] = ()) -> LabelsTable:
     """The labels of a table. Raises ValueError if it is none or its words are unknown, OSError if it cannot be read.
 
     A path in it starts where the user stands, in the table's own folder, or in one of `roots`; a name alone means the

@@ -10,7 +10,7 @@ import pandas as pd
 from artifact_detection.images.duplicates import duplicate_links, group_ids
 from artifact_detection.images.listing import Listing, list_image_files
 from artifact_detection.images.measure import measure_files
-from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, compile_pattern, parse_label
+from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, check_words, compile_pattern, parse_label
 from artifact_detection.system.paths import printable
 
 SPLITS = ("train", "validation", "val", "test")
@@ -47,8 +47,8 @@ def audit_dataset(
     """Measure all images below a folder: flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/.
 
     A class folder says the label, else the file name, by `pattern` and `artifact_label` (see `labels`). With `cache`,
-    measurements are kept in `cache_path(folder)`, where that can be written. Raises NotADirectoryError, ValueError
-    for a bad pattern.
+    measurements are kept in `cache_path(folder)`, where that can be written. Raises NotADirectoryError; ValueError
+    for a bad pattern or unknown words.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -69,6 +69,7 @@ def cache_path(folder: Path) -> Path:
 
 def _table(names: list[Path], pattern: re.Pattern[str], artifact_label: str) -> pd.DataFrame:
     rows = []
+    check_words((name.name for name in names if not set(CLASSES) & set(name.parts[:-1])), pattern, artifact_label)
     for name in names:
         split = name.parts[0] if len(name.parts) > 1 and name.parts[0] in SPLITS else ""
         rows.append((printable(name.as_posix()), split, _label(name, pattern, artifact_label)))

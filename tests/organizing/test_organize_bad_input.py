@@ -97,7 +97,7 @@ def test_a_half_done_move_does_not_look_inverted(tmp_path):
     assert run(tmp_path, "--mode", "move") == 0
 
 
-def test_a_pattern_of_ones_own(tmp_path):
+def test_a_pattern_of_ones_own(tmp_path, capsys):
     for seed, name in enumerate(["plain-1.png", "plain-2.png", "odd-1.png", "3.png"]):
         draw(tmp_path / "source" / "train" / name, seed)
     pattern = ("--splits", "train", "--pattern", r"^(?P<label>plain|odd)-")
@@ -109,6 +109,10 @@ def test_a_pattern_of_ones_own(tmp_path):
         "train/artifacts/odd-1.png",
         "",
     }
+    draw(tmp_path / "source" / "train" / "blurred-1.png", 4)
+    three = ("--splits", "train", "--pattern", r"^(?P<label>[a-z]+)-", "--artifact-label", "odd")
+    assert run(tmp_path, *three) == 2
+    assert "blurred, odd, plain" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
