@@ -18,15 +18,14 @@ Exit codes: 0 done; 1 done, but some files could not be used (listed); 2 wrong u
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import permutations
 from pathlib import Path
 
-from artifact_detection.labels import CLASSES, DEFAULT_PATTERN, Prevalence, check_words, compile_pattern, parse_label
-from artifact_detection.labels_table import LabelsTable, read_labels
-from artifact_detection.organizing import (
+from artifact_detection.labels import CLASSES
+from artifact_detection.labels_table import LabelsTable
+from artifact_detection.organizing.options import parse_arguments
+from artifact_detection.organizing.plan import (
     PLANNED,
     SKIPPED,
     Row,
@@ -40,135 +39,47 @@ from artifact_detection.organizing import (
     scan,
     sort_out,
 )
+from artifact_detection.organizing.refusals import (
+    UsageError,
+    refuse_folders,
+    refuse_inverted,
+    refuse_other_settings,
+    refuse_own_files,
+    refuse_unknown_words,
+)
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.ownership import NotOursError, OwnFolder
-from artifact_detection.system.paths import ROOT, first_of, lies_in, printable
-from artifact_detection.system.transfers import MODES
+from artifact_detection.system.paths import first_of, printable
 
-TEST_DATA = ROOT / "test_data"
 MAKER = "organize_dataset"
 NOT_LOST = "No file is lost; the next run goes on from here"
 LISTED = 50  # skipped files named on the terminal; the manifest names all
 
 
-class UsageError(Exception):
-    """The run cannot start as it was asked for; nothing was touched."""
-
-
-def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--source", type=Path, help="holds a folder per split (default: test_data/ beside this file)")
-    parser.add_argument("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside this file")
-    parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
-    parser.add_argument(
-        "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
-    )
-    parser.add_argument("--labels", type=Path, metavar="CSV", help="labels from a table, not from names")
-    parser.add_argument(
-        "--artifact-label", metavar="LABEL", help="the label that means artifact (default: 1, and what is obvious)"
-    )
-    parser.add_argument("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
-    parser.add_argument("--undo", action="store_true", help="put moved files back, remove copies and links")
-    parser.add_argument(
-        "--restore-to", type=Path, metavar="DIR",
-        help="with --undo: for files of a dataset that was not organized on this machine, which go nowhere else",
-    )  # fmt: skip
-    parser.add_argument("--yes", action="store_true", help="more artifacts than clean images is what I mean")
-    options = parser.parse_args(arguments)
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments, __doc__)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
+    act = undo if options.undo else organize
     try:
-        pattern = compile_pattern(options.pattern)
-    except ValueError as error:
-        parser.error(str(error))
-    options.pattern, options.name_label = pattern, options.artifact_label or "1"
-    options.label_of = partial(parse_label, pattern=pattern, artifact_label=options.name_label)
-    options.listed = bool(options.labels and not options.source)
-    options.source, options.output = (options.source or TEST_DATA).resolve(), options.output.resolve()
-    options.splits = options.splits[:1] if options.listed else options.splits
-    options.table = None
-    if options.labels and not options.undo:
-        roots = [(options.source / split).resolve() for split in options.splits]
-        try:
-            options.table = read_labels(options.labels, options.artifact_label, [*roots, options.source])
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
-        options.label_of = options.table.label_of
-    return options
-
-
-def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
-    """Raise UsageError if a split is missing, or if what is written would be read again."""
-    for split in splits:
-        if split in ("", ".", "..") or Path(split).name != split:
-            raise UsageError(f"--splits takes names of folders in --source, not {split!r}")
-        if not (source / split).is_dir():
-            hint = "name the splits there are with --splits"
-            if source == TEST_DATA:
-                hint = "draw it: python -m artifact_detection.portraits --out test_data --seed 0"
-            raise UsageError(f"no folder {source / split}: {hint}")
-    folders = [(source / split).resolve() for split in splits]
-    for read in folders:
-        for written in ((output / split).resolve() for split in splits):
-            if lies_in(read, written) or lies_in(written, read):
-                raise UsageError(f"{written} and {read} overlap: choose another --output")
-    for one, other in permutations(range(len(splits)), 2):
-        if lies_in(folders[one], folders[other]):
-            raise UsageError(f"{splits[one]} lies in {splits[other]} or is the same folder: name it once")
-
-
-def refuse_own_files(files: list[Path], output: Path, split: str) -> None:
-    """Raise UsageError if a file of the table lies where it would be written to."""
-    inside = {folder: lies_in(folder, output / split) for folder in {path.parent for path in files}}
-    own = next((path for path in files if inside[path.parent]), None)
-    if own:
-        raise UsageError(f"{printable(own)} is in the output already: choose another --output")
-
-
-def refuse_other_settings(earlier: list[Row], options: argparse.Namespace) -> None:
-    """Raise UsageError if the output was made with another mode or with another meaning of the labels."""
-    roots = [(options.source / split).resolve() for split in options.splits]
-    for row in earlier:
-        if row.mode != options.mode:
-            what = f"with --mode {row.mode}"
-        elif (options.listed or any(map(row.source.is_relative_to, roots))) and is_labelled_otherwise(row, options):
-            what = f"with other labels: {printable(row.source.name)} is in {CLASSES[row.label]} there"
-        else:
-            continue
-        raise UsageError(f"{options.output} was made {what}. Run --undo first, or choose another --output")
-
-
-def is_labelled_otherwise(row: Row, options: argparse.Namespace) -> bool:
-    """A table need not name what was organized before."""
-    label = options.label_of(row.source)
-    return label != row.label and not (options.table and label is None)
-
-
-def refuse_unknown_words(rows: list[Row], options: argparse.Namespace) -> None:
-    """Raise UsageError if labels come from names that say more than two different things."""
-    if not options.table:
-        try:
-            check_words((row.source.name for row in rows if not row.reason), options.pattern, options.name_label)
-        except ValueError as error:
-            raise UsageError(f"the labels in the names: {error}") from error
-
-
-def refuse_inverted(rows: Iterable[Row], artifact_label: str) -> None:
-    """Raise UsageError if "artifacts" is the majority of a split: then 0 and 1 are probably swapped."""
-    by_split: dict[str, dict[Path, int]] = {}
-    for row in rows:
-        if row.label is not None:
-            by_split.setdefault(row.split, {})[row.source] = row.label
-    other = {"0": "1", "1": "0"}.get(artifact_label, "LABEL")
-    for split, by_source in by_split.items():
-        share = Prevalence.of(by_source.values())
-        if share.looks_inverted:
-            raise UsageError(
-                f"these labels look inverted: {share.artifacts} of {share.total} images in {split} would be called "
-                f"artifacts. Pass --artifact-label {other}, or --yes if it is meant"
-            )
+        if options.listed and not options.undo:
+            refuse_own_files(options.table.files(), options.output, options.splits[0])
+        elif not options.undo:
+            refuse_folders(options.source, options.output, options.splits)
+        elif not options.output.is_dir():
+            raise UsageError(f"nothing to undo: no folder {options.output}")
+        work_in = looking_at if options.dry_run else working_in
+        with work_in(options.output, options.undo) as manifest:
+            return act(options, manifest)
+    except (UsageError, ManifestError, NotOursError, FolderBusyError) as error:
+        print(f"organize_dataset: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"organize_dataset: stopped. {NOT_LOST}", file=sys.stderr)
+        return 130
+    except OSError as error:
+        where = printable(error.filename or options.output)
+        print(f"organize_dataset: {error.strerror or error}: {where}. {NOT_LOST}", file=sys.stderr)
+    return 2
 
 
 def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
@@ -294,31 +205,6 @@ def working_in(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
 def looking_at(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
     """The output folder for a dry run: nothing is written."""
     yield Manifest(OwnFolder.find(output) or OwnFolder(output, MAKER, ""), Row)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = parse_arguments(arguments)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop a run on a terminal without UTF-8
-    act = undo if options.undo else organize
-    try:
-        if options.listed and not options.undo:
-            refuse_own_files(options.table.files(), options.output, options.splits[0])
-        elif not options.undo:
-            refuse_folders(options.source, options.output, options.splits)
-        elif not options.output.is_dir():
-            raise UsageError(f"nothing to undo: no folder {options.output}")
-        work_in = looking_at if options.dry_run else working_in
-        with work_in(options.output, options.undo) as manifest:
-            return act(options, manifest)
-    except (UsageError, ManifestError, NotOursError, FolderBusyError) as error:
-        print(f"organize_dataset: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"organize_dataset: stopped. {NOT_LOST}", file=sys.stderr)
-        return 130
-    except OSError as error:
-        where = printable(error.filename or options.output)
-        print(f"organize_dataset: {error.strerror or error}: {where}. {NOT_LOST}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

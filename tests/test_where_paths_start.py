@@ -31,5 +31,5 @@ def test_defaults_stand_beside_the_scripts(tmp_path, monkeypatch):
     assert config.dataset == str(ROOT / "dataset")
     assert (arguments.runs, arguments.cache) == (ROOT / "runs", ROOT / ".cache")
     assert filter_images.parse_arguments(["x", "--model", "m.pt"], "").out == ROOT / "filtered"
-    options = organize_dataset.parse_arguments([])
+    options = organize_dataset.parse_arguments([], "")
     assert (options.source, options.output) == (ROOT / "test_data", ROOT / "dataset")

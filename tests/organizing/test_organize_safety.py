@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from artifact_detection.organizing import Row, name_destinations
+from artifact_detection.organizing.plan import Row, name_destinations
 from artifact_detection.system import transfers
 from artifact_detection.system.files import ChangedBytesError
 from artifact_detection.system.transfers import MODES
@@ -54,7 +54,7 @@ def test_a_second_name_that_nothing_gives_away_loses_nothing(tmp_path, mode, mon
     """As with a network disk that is mounted twice, whose folders have other numbers."""
     before = draw_organized(tmp_path / "source")
     (tmp_path / "dataset").symlink_to(tmp_path / "source")
-    monkeypatch.setattr("organize_dataset.lies_in", lambda *_: False)
+    monkeypatch.setattr("artifact_detection.organizing.refusals.lies_in", lambda *_: False)
     monkeypatch.setattr(transfers, "same_entry", lambda *_: False)
     for arguments in (("--mode", mode), ("--mode", mode), ("--undo",)):
         run(tmp_path, "--output", str(tmp_path / "dataset"), *arguments)
