@@ -17,11 +17,22 @@ def implausible(checkpoint: dict) -> str:
         return f"threshold {threshold!r:.40} is no probability"
     if not _is_number(shift):
         return f"shift {shift!r:.40} is no number"
-    return _implausible_pixels(checkpoint["preprocessing"]) or _implausible_scores(checkpoint)
+    bands = _implausible_bands(checkpoint.get("default_bands"))
+    return bands or _implausible_pixels(checkpoint["preprocessing"]) or _implausible_scores(checkpoint)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _implausible_bands(bands: object) -> str:
+    """Of the bands for images that nothing can be promised about; a checkpoint may have none."""
+    if bands is None:
+        return ""
+    known = isinstance(bands, dict) and bands.keys() == {"keep", "reject", "source"}
+    if known and all(_is_number(bands[name]) and 0 <= bands[name] <= 1 for name in ("keep", "reject")):
+        return ""
+    return "default_bands are not two probabilities and where they come from"
 
 
 def _implausible_pixels(preprocessing: object) -> str:

@@ -21,6 +21,7 @@ def checkpoint():
         ("threshold", [float("nan"), 1.5, -0.1, "0.5", None]),
         ("shift", [float("inf"), "0"]),
         ("preprocessing", [[1]]),
+        ("default_bands", [0.5, {"keep": 0.5}, {"keep": "0", "reject": 1.0, "source": ""}]),
         ("size", [0, -5, 10**6, 1.5, "big"]),
         ("mean", [[0.5], "abc", [0.1, 0.2, float("nan")]]),
         ("std", [[0.0, 0.1, 0.1], None]),
