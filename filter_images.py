@@ -50,7 +50,15 @@ from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_ear
 from artifact_detection.filtering.options import parse_arguments
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import SUFFIX, Record, Store, Stores, database, forget_all
+from artifact_detection.filtering.store import (
+    SUFFIX,
+    Record,
+    Store,
+    Stores,
+    database,
+    earlier_versions,
+    forget_all,
+)
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.memory import keep_freed_memory
@@ -175,6 +183,10 @@ def score_and_judge(
 ) -> tuple[policy.Policy, list[Judged]]:
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
     work, key, threads = options.out / WORK, store_key(scorer), crew.threads
+    if crew.leads and earlier_versions(work):
+        print(
+            f"filter_images: the scores in {work} are of an earlier version: images are scored again", file=sys.stderr
+        )
     with Store(database(work, key, crew.rank)) as own:
         with Stores(work, key) as stores:
             batches = stages.pending_batches(items, stores, scorer.batch)

@@ -45,7 +45,7 @@ from artifact_detection.training.building import announce, build_trainer, facts
 from artifact_detection.training.choices import calibrate, score
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.plots import plot_curves
-from artifact_detection.training.runs import RunError, RunFolder
+from artifact_detection.training.runs import RunError, RunFolder, claim
 from artifact_detection.training.trainer import (
     Interrupted,
     Trainer,
@@ -156,6 +156,8 @@ def cross_validate(
     arguments: argparse.Namespace, crew: Crew,
 ) -> None:  # fmt: skip
     """A training per fold; then every training image's prediction by a model that never saw it, and what it doubts."""
+    if crew.leads:  # before the hours of training, not after them; an earlier version left no record
+        claim(folder, () if (folder / "fold-1" / run_files.LAST).exists() else label_errors.FILES)
     groups = data.near_duplicate_groups(images)
     parts = data.split_folds(images.labels, groups, arguments.folds, config.seed)
     for number, (rows, held_out) in enumerate(parts, 1):

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
-from artifact_detection.evaluation.predictions import polarity_question, read_predictions, usable_rows
+from artifact_detection.evaluation.predictions import CUT, polarity_question, read_predictions, usable_rows
 from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
@@ -114,10 +114,11 @@ def summarize(
 
 
 def summarize_table(table: pd.DataFrame, threshold: float | None = None) -> Summary:
-    """`summarize` for the usable rows of `read_predictions`; threshold None takes the file's predictions.
+    """`summarize` for the usable rows of `read_predictions`; threshold None takes the file's own predictions if any.
 
     Probabilities count only if every usable row has one. Raises ValueError if no row is usable.
     """
+    threshold = table.attrs.get(CUT) if threshold is None else threshold
     table = table[usable_rows(table, threshold)]
     if table.empty:
         raise ValueError("no row has a label and a prediction")

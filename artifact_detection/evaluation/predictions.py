@@ -21,6 +21,9 @@ from artifact_detection.labels import (
 from artifact_detection.labels_table import PATH_COLUMNS
 from artifact_detection.system.tables import read_spreadsheet
 
+HALF = 0.5
+CUT = "threshold"  # key in a table's attrs
+
 
 def read_predictions(
     path: str | Path, artifact_label: str | None = None, pattern: str = DEFAULT_PATTERN
@@ -30,7 +33,8 @@ def read_predictions(
     What is read: `read_spreadsheet`. artifact_label: the word that means "artifacts" in the label column, the
     prediction column and file names; it is needed for words that `class_numbers` does not know. A file of this project
     has class numbers, whatever the names of its images say: leave it out there.
-    pattern: how the label is read from the file name if there is no label column.
+    pattern: how the label is read from the file name if there is no label column. Without a prediction column the
+    probabilities are cut at HALF, and `attrs[CUT]` says so.
     Raises ValueError if the file is no such table or contradicts itself, OSError if it cannot be read.
     """
     table = pd.DataFrame(read_spreadsheet(Path(path)))
@@ -47,10 +51,12 @@ def read_predictions(
     if "label" not in classes:
         classes["label"] = _labels_of_names(table[name], pattern, artifact_label, path)
     if "prediction" not in classes:
-        classes["prediction"] = np.where(np.isnan(probabilities), -1, probabilities >= 0.5)
+        classes["prediction"] = np.where(np.isnan(probabilities), -1, probabilities >= HALF)
     _refuse_contradictions(path, probabilities, classes["prediction"])
     columns = {"path": table[name], **classes, "probability": probabilities}
-    return _refuse_two_answers(pd.DataFrame(columns)[["path", "label", "probability", "prediction"]], path)
+    rows = pd.DataFrame(columns)[["path", "label", "probability", "prediction"]]
+    rows.attrs |= {} if "prediction" in table else {CUT: HALF}
+    return _refuse_two_answers(rows, path)
 
 
 def polarity_question(table: pd.DataFrame) -> str:

@@ -22,8 +22,11 @@ from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.injection.dataset import InjectionError, name_problems, named_kinds, pick_images
 from artifact_detection.intervals import wilson
+from artifact_detection.system import run_files
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.ownership import OwnFolder
 
+TABLE, PICTURE = "recall_matrix.csv", "recall_matrix.png"
 CLEAN_ROW = "clean"  # the row that holds the false alarms on the same images, severity 0
 
 Predictor = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -111,18 +114,26 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def claim(out: Path) -> None:
+    """Make sure that the folder's files of our names are ours. Raises NotOursError."""
+    out.mkdir(parents=True, exist_ok=True)
+    known = OwnFolder.find(out)
+    if not (known and known.maker == run_files.MAKER):  # a run folder is where it belongs
+        OwnFolder.claim(out, "recall_matrix", (TABLE, PICTURE))
+
+
 def run(options: argparse.Namespace) -> int:
     """Measure a checkpoint; write recall_matrix.csv and .png; return the exit code."""
     scorer, kinds = load_predictor(options.checkpoint), named_kinds(options.kinds)
     images, problems = pick_images(options.images, options.count, options.seed)
     rng, threshold = np.random.default_rng(options.seed), scorer.checkpoint.threshold
-    table = recall_matrix(scorer.probabilities, images, kinds, options.severity, rng, threshold)
     out = options.out or options.checkpoint.parent
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "recall_matrix.csv", table.to_csv(index=False))
-    figures.save(plot_recall_matrix(table), out / "recall_matrix.png")
+    claim(out)
+    table = recall_matrix(scorer.probabilities, images, kinds, options.severity, rng, threshold)
+    write_atomic(out / TABLE, table.to_csv(index=False))
+    figures.save(plot_recall_matrix(table), out / PICTURE)
     print(table.round(3).to_string(index=False))
-    print(f"written to {out / 'recall_matrix.csv'} and .png; threshold {threshold:.3f}")
+    print(f"written to {out / TABLE} and .png; threshold {threshold:.3f}")
     return name_problems(problems)
 
 

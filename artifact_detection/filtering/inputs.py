@@ -137,14 +137,25 @@ def _one(path: str, name: str, others: Counter) -> Iterator[Item]:
 
 
 def _members(path: str, name: str, mtime_ns: int, others: Counter) -> Iterator[Item]:
+    met = Counter()
     try:
         with open(path, "rb") as handle:
             end = os.fstat(handle.fileno()).st_size
             for inside, offset, size, problem in images_in(handle, 0, end, others):
+                inside = _told_apart(inside, met)
                 full = f"{path}{INSIDE}{inside}" if inside else path
                 yield Item(full, path, f"{name}/{harmless(inside)}", offset, size, mtime_ns, problem)
     except OSError as error:
         yield Item(path, path, name, problem=f"unreadable: {error.strerror}")
+
+
+def _told_apart(name: str, met: Counter) -> str:
+    """The name of a member, with a number if an earlier one has it: a tar may hold two of one name, both are judged."""
+    met[name] += 1
+    if met[name] == 1 or not name:
+        return name
+    folder, slash, last = name.rpartition("/")
+    return _told_apart(f"{folder}{slash}{met[name]}-{last}", met)
 
 
 def read_bytes(item: Item) -> bytes:

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from artifact_detection.filtering.inputs import Item
+from artifact_detection.images.decoding import ACCEPTED
 from artifact_detection.images.measure import COLOURS
 
 MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
 LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart
-SUFFIX = ".3.sqlite"  # the number of the format: files of another one are left alone
+SUFFIX = f".3.{ACCEPTED}.sqlite"  # the number of the format, and of what was accepted: others are left alone
 COMMIT_EVERY = 1.0  # seconds: the most that a kill can cost, and less work than a commit for each batch
 BUSY = 60.0  # seconds to wait for a file that another process reads
 
@@ -159,3 +160,9 @@ def forget_all(folder: Path) -> None:
     """Remove the files of all processes: nothing but scores is in them."""
     for path in folder.glob(f"*{SUFFIX}*"):
         path.unlink()
+
+
+def earlier_versions(folder: Path) -> list[Path]:
+    """The stores that do not count any more; none once there is one that does."""
+    stores = list(folder.glob("*.sqlite"))
+    return [] if any(path.name.endswith(SUFFIX) for path in stores) else stores

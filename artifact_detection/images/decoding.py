@@ -33,6 +33,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 for _library in ("PIL", "imagecodecs"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
+ACCEPTED = 4  # raise it when other files are accepted: caches and scores from before do not count any more
 MAX_PIXELS = 50_000_000  # more is refused from the header: decoding could take over 500 MB
 MAX_BYTES = 200_000_000
 _EXIF_ORIENTATION = 0x0112

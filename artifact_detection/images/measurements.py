@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from artifact_detection.images.decoding import ACCEPTED
 from artifact_detection.system.files import write_atomic
 
 THUMBNAIL = 64  # side of the grey thumbnails, pixels
-VERSION = 3  # raise it when a measure, a column or what the decoder accepts changes: all is then measured again
+VERSION = f"3 {ACCEPTED}"  # raise the first when a measure or a column changes: all is then measured again
 
 
 class Stamp(NamedTuple):

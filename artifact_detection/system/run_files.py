@@ -1,5 +1,6 @@
 """The names of the files in a run folder, runs/<name>/: for what writes them and for what reads them."""
 
+MAKER = "model_training"  # in the record of a run folder
 CONFIG = "config.toml"  # effective settings, packages, commit, data
 HISTORY = "history.csv"  # a row per epoch
 BEST, LAST = "best.pt", "last.pt"  # the checkpoint that counts; where --resume goes on

@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from artifact_detection.images.decoding import ImageError, read_image
+from artifact_detection.images.decoding import ACCEPTED, ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system.files import FolderBusyError, exclusive_lock
 from artifact_detection.system.ownership import OwnFolder
 from artifact_detection.system.paths import WORK
 from artifact_detection.system.threads import cores
 
-FORMAT = 3  # raise it when the decoder accepts other files
 BUILDING = "building-"  # how the names of unfinished entries start, in the cache's own .work
 
 
@@ -81,7 +80,7 @@ def _read(entry: Path, shape: tuple[int, ...]) -> CachedImages | None:
 
 def _key(paths: list[Path], preprocessing: Preprocessing) -> str:
     how = "" if preprocessing.interpolation == "area" else f" {preprocessing.interpolation}"
-    digest = hashlib.sha256(f"{FORMAT} {preprocessing.size} {preprocessing.crop}{how}".encode())
+    digest = hashlib.sha256(f"{ACCEPTED} {preprocessing.size} {preprocessing.crop}{how}".encode())
     for path in paths:
         stat = path.stat()
         digest.update(os.fsencode(f"\0{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"))

@@ -18,6 +18,9 @@ from artifact_detection.system.files import write_atomic
 from artifact_detection.training.data import ImageSet
 from artifact_detection.training.plots import plot_label_errors
 
+RANKING, GALLERY = "label_errors.csv", "label_errors.png"
+FILES = (run_files.predictions(run_files.OUT_OF_FOLD), run_files.METRICS, RANKING, GALLERY)
+
 
 def join_folds(folders: list[Path], images: ImageSet, groups: np.ndarray) -> pd.DataFrame:
     """One table of held_out_predictions.csv of every fold, in the order of `images`, with columns fold and group."""
@@ -41,7 +44,7 @@ def rank_labels(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_report(folder: Path, table: pd.DataFrame, root: Path) -> str:
-    """oof_predictions.csv, metrics.json, label_errors.csv and its gallery, label_errors.png; what to tell the user.
+    """Write FILES into a folder that is the training's; what to tell the user.
 
     table: as `join_folds` gives it; root: the folder that its paths start from.
     """
@@ -49,6 +52,6 @@ def write_report(folder: Path, table: pd.DataFrame, root: Path) -> str:
     ranking = rank_labels(table)
     write_atomic(folder / run_files.predictions(run_files.OUT_OF_FOLD), table.to_csv(index=False))
     write_atomic(folder / run_files.METRICS, json.dumps(summary.as_dict(), indent=2) + "\n")
-    write_atomic(folder / "label_errors.csv", ranking.to_csv(index=False))
-    figures.save(plot_label_errors(ranking, root), folder / "label_errors.png")
+    write_atomic(folder / RANKING, ranking.to_csv(index=False))
+    figures.save(plot_label_errors(ranking, root), folder / GALLERY)
     return f"out of fold, all training images: {summary.table()}\n\n{len(ranking)} labels to check: {folder}"

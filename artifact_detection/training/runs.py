@@ -9,7 +9,7 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -36,6 +36,15 @@ CHANGES = ("status", "--porcelain", "-uno", "--", ".", ":!model-training-attempt
 
 class RunError(Exception):
     """A run folder that cannot be used as asked; the message says what to do."""
+
+
+def claim(folder: Path, names: Iterable[str]) -> None:
+    """Make a folder the training's. Raises RunError if it holds one of these names and is not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        OwnFolder.claim(folder, run_files.MAKER, names)
+    except NotOursError as error:
+        raise RunError(f"{error} with --name") from error
 
 
 class RunFolder:
@@ -67,10 +76,7 @@ class RunFolder:
     def _claim(self) -> None:
         # Of an earlier version, which left no record; `read_last` checks it.
         has_run = (self.path / run_files.LAST).exists()
-        try:
-            OwnFolder.claim(self.path, "model_training", () if has_run else run_files.ALL)
-        except NotOursError as error:
-            raise RunError(f"{error} with --name") from error
+        claim(self.path, () if has_run else run_files.ALL)
 
     def wait(self) -> None:
         """Until everything is on the disk; raises the error that kept it from getting there."""

@@ -267,6 +267,13 @@ def test_command_recuts_at_a_threshold(tmp_path, capsys):
     assert json.loads((tmp_path / "m.json").read_text())["confusion_matrix"] == [[1, 0], [0, 1]]
 
 
+def test_command_says_where_it_cut_a_file_without_predictions(tmp_path, capsys):
+    for rows, said in (("path,label,probability\na,1,0.6\nb,0,0.4\n", "; threshold 0.5;"),
+                       ("path,label,prediction\na,1,1\nb,0,0\n", "; predictions as given;")):  # fmt: skip
+        assert metrics.main([str(write(tmp_path / "p.csv", rows)), "--out", str(tmp_path / "m.json")]) == 0
+        assert said in capsys.readouterr().out
+
+
 def test_command_names_rows_that_it_leaves_out(tmp_path, capsys):
     source = write(tmp_path / "p.csv", "path,prediction\na_1.png,1\nb_0.png,0\nunlabelled.png,1\n")
     assert metrics.main([str(source), "--out", str(tmp_path / "m.json")]) == 1

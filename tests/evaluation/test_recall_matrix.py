@@ -56,3 +56,7 @@ def test_matrix_of_a_checkpoint(tmp_path):
     assert list(table["kind"]) == ["clean", *(kind for kind in KINDS if KINDS[kind] == "occlusion")]
     assert set(table["n"]) == {3}
     assert (tmp_path / "recall_matrix.png").stat().st_size > 1000
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "recall_matrix.csv").write_text("mine")
+    assert main([str(tmp_path / "best.pt"), *arguments, "--out", str(tmp_path / "mine")]) == 2
+    assert (tmp_path / "mine" / "recall_matrix.csv").read_text() == "mine"

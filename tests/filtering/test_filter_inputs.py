@@ -3,13 +3,14 @@
 import io
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 import filter_images
 from artifact_detection.detector.scoring import TorchEngine
-from tests.filtering.runs import THRESHOLDS, make_shard, read_scores, run, snapshot, write_image
+from tests.filtering.runs import THRESHOLDS, add_member, make_shard, read_scores, run, snapshot, write_image
 
 
 def test_no_images_is_wrong_usage(model, tmp_path, capsys):
@@ -103,6 +104,18 @@ def test_tar_members_are_extracted_inside_the_output_and_undone(images, model, t
     assert not list(tmp_path.glob("escape*"))
     assert run("--undo", out=out) == 0
     assert not any(path.endswith(".png") for path in snapshot(out))
+
+
+def test_two_members_of_one_name_are_both_judged(images, model, tmp_path):
+    shard, out = tmp_path / "shard.tar", tmp_path / "out"
+    with tarfile.open(shard, "w") as archive:
+        for name, source in (("a/x.png", "01"), ("a/2-x.png", "03"), ("a/x.png", "05"), ("a/x.png", "07")):
+            add_member(archive, name, (images / f"{source}.png").read_bytes())
+    assert run(shard, *THRESHOLDS, "--action", "copy", model=model, out=out) == 0
+    rows = read_scores(out)
+    assert [path.partition("::a/")[2] for path in rows] == ["x.png", "2-x.png", "2-2-x.png", "3-x.png"]
+    assert len({row["sha256"] for row in rows.values()}) == 4
+    assert sum(path.endswith(".png") for path in snapshot(out)) == 4
 
 
 def test_shards_cannot_be_moved(images, model, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sqlite3
 import tarfile
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from artifact_detection.filtering import shards
 from artifact_detection.filtering.inputs import Inputs
+from artifact_detection.filtering.store import SUFFIX
 from tests.filtering.runs import THRESHOLDS, add_member, read_scores, run, snapshot
 
 REJECT = ("--threshold", "0", "--gallery", "0")  # every image
@@ -224,6 +226,22 @@ def test_damaged_scores_are_made_again(images, model, tmp_path, capsys):
     store.write_bytes(b"no database" * 1000)
     assert run(source, *REJECT, model=model, out=out) == 0
     assert read_scores(out) == before and "scored again" in capsys.readouterr().err
+
+
+def test_scores_of_an_earlier_version_do_not_count(images, model, tmp_path, capsys):
+    """It accepted damaged files; one line says so, once."""
+    out, source = tmp_path / "out", few(tmp_path / "few", images)
+    run(source, *REJECT, model=model, out=out)
+    [store] = (out / ".work").glob("*.sqlite")
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE records SET probability = 0.123")
+    connection.close()
+    store.rename(store.with_name(store.name.replace(SUFFIX, ".3.sqlite")))
+    capsys.readouterr()
+    for said in (1, 0):
+        assert run(source, *REJECT, model=model, out=out) == 0
+        assert capsys.readouterr().err.count("of an earlier version: images are scored again") == said
+    assert all(float(row["probability"]) != 0.123 for row in read_scores(out).values())
 
 
 def test_ctrl_c_is_one_line(images, model, tmp_path, monkeypatch, capsys):
