@@ -6,7 +6,6 @@ size): WebP, BMP and TIFF decoders take them for pixels.
 """
 
 import math
-import re
 import zlib
 from collections.abc import Iterator
 
@@ -15,6 +14,8 @@ from imagecodecs import PackbitsError, TiffError, deflate_crc32, packbits_decode
 from PIL import Image
 from simplejpeg import decode_jpeg
 
+from artifact_detection.images.zeros import PlainRows, zero_runs
+
 MAX_SIDE = 65_535  # pixels, as in JPEG; OpenCV's resizing and the decoders' buffers are made for such
 MAX_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder busy for minutes
 MAX_SCANNED_PIXELS = 1_000_000_000
@@ -22,11 +23,11 @@ MAX_PARTS = 1000  # JPEG segments, PNG chunks without pixels: Pillow reads a mil
 MAX_PIXEL_CHUNKS = 100_000
 MAX_RUN_LENGTH_BYTES = 5_000_000  # of a BMP: Pillow decodes them in Python
 SLACK = 65_536  # bytes that compressed data may take or give more than the pixels themselves
-MIN_ZEROS = 256  # bytes; longer runs stand in compressed pixels only where the picture is flat
+MIN_ZEROS = 64  # bytes; longer runs stand in compressed pixels only where the picture is flat
+MIN_PACKED_ZEROS = 256
 PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
-_TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR = (322, 323), 258, 277, 278, 284
-_NOT_ZERO = re.compile(rb"[^\0]")
+_TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR, _PHOTOMETRIC = (322, 323), 258, 277, 278, 284, 262
 _DEFLATE, _JPEG, _PACKBITS, _WEBP = (8, 32946), 7, 32773, 50001
 
 
@@ -60,13 +61,26 @@ def check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
 def check_zeros(image: Image.Image, data: bytes, pixels: np.ndarray) -> None:
     """Refuse zeros that stand for more than the decoded picture, (H, W, 3) uint8, can explain. Raises DamagedError."""
     if image.format in ("BMP", "TIFF"):
-        _check_plain_rows(image, data)
+        rows = _plain_rows(image, data)
+        if rows and (zeros := rows.lost()):
+            raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
     elif image.format in ("JPEG", "WEBP"):
         for kind, start, end in [(b"JPEG", *_scans(data))] if image.format == "JPEG" else _webp_chunks(data):
             zeros = max((stop - first for first, stop in zero_runs(data, start, end, MIN_ZEROS)), default=0)
-            # A flat area repeats every 16 columns, as does a pattern whose blocks are all the same.
-            if zeros and zeros * PIXELS_PER_ZERO[kind] > (pixels[:, 16:] == pixels[:, :-16]).all(axis=2).sum():
+            if zeros and zeros * PIXELS_PER_ZERO[kind] > _flat_pixels(kind, pixels):
                 raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
+
+
+def _flat_pixels(kind: bytes, pixels: np.ndarray) -> int:
+    """How many pixels of (H, W, 3) uint8 zeros may stand for: in a lossless WebP only those in a row, line by line."""
+    flat = np.zeros(pixels.shape[:2], bool)
+    # A flat area repeats every 16 columns, as does a pattern whose blocks are all the same.
+    flat[:, 16:] = (pixels[:, 16:] == pixels[:, :-16]).all(axis=2)
+    if kind != b"VP8L":
+        return np.count_nonzero(flat)
+    flat[:, 1:] |= (pixels[:, 1:] == pixels[:, :-1]).all(axis=2)
+    flat[1:] |= (pixels[1:] == pixels[:-1]).all(axis=2)
+    return np.diff(np.flatnonzero(~flat), prepend=-1, append=flat.size).max() - 1
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -143,16 +157,6 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = end + end % 2
 
 
-def zero_runs(data: bytes, start: int, end: int, least: int) -> Iterator[tuple[int, int]]:
-    """Where each run of at least `least` zero bytes begins and ends, between two places of the file."""
-    zeros = bytes(least)
-    while (start := data.find(zeros, start, end)) >= 0:
-        other = _NOT_ZERO.search(data, start, end)
-        stop = other.start() if other else end
-        yield start, stop
-        start = stop
-
-
 def _check_tiff(image: Image.Image, data: bytes) -> None:
     """Decode a compressed TIFF as strictly as can be: Pillow's libtiff prints errors, and looks at no checksum."""
     compression = image.tag_v2.get(_COMPRESSION, 1)
@@ -210,7 +214,7 @@ def _check_packbits(part: bytes, image: Image.Image) -> None:
         size = len(packbits_decode(part, out=min(row * rows, 64 * len(part))))  # it makes 128 bytes of 2 at most
     except PackbitsError as error:
         raise DamagedError(f"unreadable: {error}") from error
-    if size % row or bytes(MIN_ZEROS) in part:
+    if size % row or bytes(MIN_PACKED_ZEROS) in part:
         raise DamagedError("unreadable: a strip holds no whole rows")
 
 
@@ -224,30 +228,22 @@ def _check_jpeg_part(part: bytes) -> None:
                 raise DamagedError(f"unreadable: {error}") from error
 
 
-def _check_plain_rows(image: Image.Image, data: bytes) -> None:
-    """Refuse rows of zeros that begin in the middle of a row, right below one without any.
-
-    Black areas of pictures have other shapes; a black bar begins where a row does.
-    """
-    for start, stride in _plain_rows(image, data):
-        for first, stop in zero_runs(data, start + stride, len(data), stride):
-            column = (first - start) % stride
-            above = np.frombuffer(data, np.uint8, stride, first - stride)
-            end_of_row = above[: stride - column]  # dark corners above a black bar are in both rows
-            lit = np.count_nonzero(above) > 0.95 * stride and np.count_nonzero(end_of_row) > 0.5 * len(end_of_row)
-            if 8 <= column <= stride - 8 and lit:
-                raise DamagedError(f"unreadable: {stop - first} bytes of its pixels are zeros")
-
-
-def _plain_rows(image: Image.Image, data: bytes) -> Iterator[tuple[int, int]]:
-    """Where uncompressed rows begin, and how many bytes each has; nothing for others."""
+def _plain_rows(image: Image.Image, data: bytes) -> PlainRows | None:
+    """Where the uncompressed rows of a BMP or TIFF are; None if it has none."""
     if image.format == "BMP":
-        if image.info.get("compression") not in (1, 2):
-            bits_at = 24 if data[14] == 12 else 28  # the header of OS/2 is shorter
-            bits = int.from_bytes(data[bits_at : bits_at + 2], "little")
-            yield int.from_bytes(data[10:14], "little"), (image.width * bits + 31) // 32 * 4
-    elif image.tag_v2.get(_COMPRESSION, 1) == 1 and _STRIPS in image.tag_v2:
-        yield min(image.tag_v2[_STRIPS]), _bytes_of_row(image, image.width)
+        if image.info.get("compression") in (1, 2):
+            return None
+        bits_at = 24 if data[14] == 12 else 28  # the header of OS/2 is shorter
+        bits, start = (int.from_bytes(data[at : at + size], "little") for at, size in ((bits_at, 2), (10, 4)))
+        stride = (image.width * bits + 31) // 32 * 4
+        used = 0.75 if bits == 32 and image.mode == "RGB" else 1.0
+        return PlainRows(data, start, start + stride * image.height, stride, image.mode in ("RGB", "RGBA"), used)
+    if image.tag_v2.get(_COMPRESSION, 1) != 1 or not image.tag_v2.get(_STRIPS):
+        return None
+    starts, sizes = image.tag_v2[_STRIPS], image.tag_v2.get(_STRIP_SIZES, (len(data),))
+    end = max(start + size for start, size in zip(starts, sizes, strict=False))
+    is_black_zero = image.tag_v2.get(_PHOTOMETRIC) in (1, 2)
+    return PlainRows(data, min(starts), min(end, len(data)), _bytes_of_row(image, image.width), is_black_zero)
 
 
 def _bytes_of_row(image: Image.Image, width: int) -> int:

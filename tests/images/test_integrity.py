@@ -1,8 +1,10 @@
 """Blocks of a file that are gone: refused in every format in which that can be told; flat pictures are not."""
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from artifact_detection.images.decoding import ImageError, read_image
 from tests.images.test_decoding import encoded
@@ -13,6 +15,7 @@ FILES = {
     "JPEG progressive": {"progressive": True},
     "WEBP": {},
     "WEBP lossless": {"lossless": True},
+    "WEBP lossless fast": {"lossless": True, "method": 0, "quality": 0},
     "BMP": {},
     "TIFF": {},
     "TIFF tiff_lzw": {"compression": "tiff_lzw"},
@@ -50,7 +53,7 @@ def test_zeroed_block_and_zeroed_tail_are_refused(tmp_path, kind, capfd):
     assert capfd.readouterr().err == ""
 
 
-UNCHECKED = {"WEBP", "WEBP lossless", "BMP", "TIFF", "TIFF packbits"}  # no checksum, and any bytes are pixels
+UNCHECKED = {"WEBP", "WEBP lossless", "WEBP lossless fast", "BMP", "TIFF", "TIFF packbits"}  # any bytes are pixels
 
 
 @pytest.mark.parametrize("kind", sorted(FILES.keys() - UNCHECKED))
@@ -70,4 +73,47 @@ def test_flat_pictures_and_black_bars_are_whole(tmp_path, kind, colour):
     flat = Image.new("RGB", (600, 500), colour)
     flat.paste(bright().resize((600, 300)), (0, 100))
     for image in (flat, Image.new("RGB", (1024, 1024), colour)):
+        assert read_image(stored(tmp_path, kind, image)).shape[2] == 3
+
+
+def rows_of(data: bytes, width: int) -> tuple[int, int]:
+    """Where the rows of an uncompressed file of 24 bits a pixel begin, and how long they are."""
+    if data.startswith(b"BM"):
+        return 54, (3 * width + 3) // 4 * 4
+    return Image.open(io.BytesIO(data)).tag_v2[273][0], 3 * width
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+def test_a_lost_end_that_begins_where_a_row_does_is_refused(tmp_path, kind):
+    path = stored(tmp_path, kind, bright())
+    whole = path.read_bytes()
+    start, stride = rows_of(whole, 333)
+    for begin in (start + 200 * stride, start + 200 * stride - 3, start + 300 * stride + 2):
+        path.write_bytes(whole[:begin] + bytes(len(whole) - begin))
+        with pytest.raises(ImageError, match="zeros"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+@pytest.mark.parametrize("width", [333, 3000])
+def test_a_hole_is_found_among_dark_pixels_and_in_rows_that_are_longer(tmp_path, kind, width):
+    pixels = np.array(bright().resize((width, 341)))
+    pixels[:, 20 : width // 3] = 0  # a black coat
+    path = stored(tmp_path, kind, Image.fromarray(pixels))
+    whole = path.read_bytes()
+    start, stride = rows_of(whole, width)
+    hole = start + 100 * stride + stride // 2
+    path.write_bytes(whole[:hole] + bytes(4096) + whole[hole + 4096 :])
+    with pytest.raises(ImageError, match="zeros"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+def test_black_frames_shapes_and_tilted_corners_are_whole(tmp_path, kind):
+    framed, masked = bright().resize((1600, 400)), Image.new("RGB", (333, 341))
+    ImageDraw.Draw(framed).rectangle([0, 0, 1599, 399], outline=0)
+    mask = Image.new("L", masked.size)
+    ImageDraw.Draw(mask).ellipse([20, 20, 310, 280], fill=255)
+    masked.paste(bright(), mask=mask)
+    for image in (framed, masked, bright().rotate(1.5), bright().rotate(30)):
         assert read_image(stored(tmp_path, kind, image)).shape[2] == 3
