@@ -25,7 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from simplejpeg import decode_jpeg
 
-from artifact_detection.images import integrity
+from artifact_detection.images import bigtiff, integrity
 from artifact_detection.labels import IMAGE_FORMATS
 
 # A remark on a tag would reach the terminal without the file's name; what makes an image unusable is an exception.
@@ -119,7 +119,7 @@ def _open(path: str | Path, data: bytes) -> Image.Image:
     if plugin.format != expected:
         raise ImageError(path, f"wrong extension: the name says {expected}, the content is {plugin.format}")
     integrity.check_structure(plugin.format, data)
-    return plugin(io.BytesIO(data))
+    return plugin(io.BytesIO(bigtiff.for_pillow(data)))
 
 
 def _plugin(data: bytes):
@@ -133,7 +133,7 @@ def _plugin(data: bytes):
         b"II*\0": TiffImageFile,
         b"MM\0*": TiffImageFile,
         b"II+\0": TiffImageFile,  # BigTIFF
-        b"MM\0+": TiffImageFile,
+        bigtiff.SIGNATURE: TiffImageFile,
     }
     return next((plugin for start, plugin in signatures.items() if data.startswith(start)), None)
 
@@ -163,6 +163,10 @@ def _decode_webp(_: Image.Image, data: bytes) -> np.ndarray:
     return _rgb(webp_decode(data))
 
 
+def _decode_tiff(image: Image.Image, data: bytes) -> np.ndarray:
+    return (bigtiff.decode if bigtiff.is_big_endian(data) else _decode_with_pillow)(image, data)
+
+
 def _rgb(pixels: np.ndarray) -> np.ndarray:
     """(H, W), (H, W, 3) or (H, W, 4) uint8 -> (H, W, 3): grey repeated, alpha dropped."""
     if pixels.ndim == 2:
@@ -187,7 +191,7 @@ def _is_signed_16(image: Image.Image) -> bool:
     return tags.get(_BITS) == (16,) and tags.get(_SAMPLE_FORMAT) == (_SIGNED,)
 
 
-_DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "WEBP": _decode_webp}
+_DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "WEBP": _decode_webp, "TIFF": _decode_tiff}
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -195,6 +199,8 @@ def _orientation(image: Image.Image, data: bytes) -> int:
 
     Pillow decodes a PNG to look for it, so that is done only at a sign of one.
     """
+    if bigtiff.is_big_endian(data):  # Pillow turns other TIFF files itself
+        return image.tag_v2.get(_EXIF_ORIENTATION, 1)
     metadata = ("exif" in key.lower() or "xmp" in key.lower() for key in image.info)
     if (
         image.format == "PNG"

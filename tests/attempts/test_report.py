@@ -175,7 +175,7 @@ def test_the_front_page_shows_the_same_table_and_effect():
     rows = report.two_by_two(COMMITTED.read("small")).strip().splitlines()[2:]
     assert len(rows) == 6 and "\n".join(rows) in front
     effect = analysis.effects(COMMITTED, small, report.EFFECTS).iloc[0]
-    assert f"**Oversampling is worth it**: AP {report.difference(effect)}" in front
+    assert f"**Oversampling helped** here: AP {report.difference(effect)}" in front
 
 
 def prose(heading: str) -> str:

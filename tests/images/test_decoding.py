@@ -102,6 +102,38 @@ def signed_tiff(values: np.ndarray) -> bytes:
     return encoded("TIFF", Image.fromarray(values.view(np.uint16)), tiffinfo=info)
 
 
+def big_endian_bigtiff(pixels: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) unsigned, as no library here writes it."""
+    (height, width), samples, bits = pixels.shape[:2], pixels.shape[2:] or (1,), 8 * pixels.itemsize
+    raw = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
+    tags = {256: width, 257: height, 259: 1, 262: 2 if samples == (3,) else 1, 277: samples[0], 278: height}
+    entries = {tag: struct.pack(">HHQH6x", tag, 3, 1, value) for tag, value in tags.items()}
+    entries[258] = struct.pack(f">HHQ{samples[0]}H{8 - 2 * samples[0]}x", 258, 3, *samples, *[bits] * samples[0])
+    entries[273] = struct.pack(">HHQQ", 273, 16, 1, 32 + 20 * 9)
+    entries[279] = struct.pack(">HHQQ", 279, 16, 1, len(raw))
+    return (
+        b"MM\0+"
+        + struct.pack(">HHQQ", 8, 0, 16, 9)
+        + b"".join(entries[tag] for tag in sorted(entries))
+        + bytes(8)
+        + raw
+    )
+
+
+def test_big_endian_bigtiff_is_read(tmp_path):
+    pixels = np.asarray(picture())
+    grey = np.arange(0, 65536, 65, dtype=np.uint16).reshape(-1, 1)
+    (tmp_path / "a.tif").write_bytes(big_endian_bigtiff(pixels))
+    (tmp_path / "b.tif").write_bytes(big_endian_bigtiff(grey))
+    (tmp_path / "c.tif").write_bytes(big_endian_bigtiff(pixels)[:-3000])
+    (tmp_path / "d.tif").write_bytes(big_endian_bigtiff(pixels.astype(np.uint32)))
+    assert (read_image(tmp_path / "a.tif") == pixels).all()
+    assert (read_image(tmp_path / "b.tif") == (grey >> 8)[..., None]).all()
+    for name in "cd":
+        with pytest.raises(ImageError, match=r"truncated|unreadable"):
+            read_image(tmp_path / f"{name}.tif")
+
+
 def test_bigtiff_and_lossless_jpeg_are_read(tmp_path):
     picture().save(tmp_path / "big.tif", big_tiff=True)
     (tmp_path / "lossless.jpg").write_bytes(jpeg8_encode(np.asarray(picture()), lossless=True))
