@@ -82,6 +82,7 @@ def read_labels(path: Path, artifact_label: str | None, roots: Sequence[Path] = 
         numbers = class_numbers(texts, artifact_label)
     except ValueError as error:
         raise ValueError(f"{path}: {words}: {error}") from error
+    refuse_nameless([row[files] for row in rows], path)
     table = LabelsTable(path, {}, {}, set(), roots)
     for row, number in zip(rows, numbers, strict=True):
         name, label = _place(row[files], path.parent), None if number < 0 else number
@@ -91,6 +92,13 @@ def read_labels(path: Path, artifact_label: str | None, roots: Sequence[Path] = 
             table.hashes[name] = row["sha256"].strip().lower()
     table.labels.update(dict.fromkeys(table.contradicted))
     return table
+
+
+def refuse_nameless(names: Sequence[str], path: Path) -> None:
+    """Raises ValueError if a row of a table names no file."""
+    number = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
+    if number:
+        raise ValueError(f"{path}: row {number} below the column names names no file")
 
 
 def _place(text: str, folder: Path) -> str:

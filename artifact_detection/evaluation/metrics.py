@@ -26,6 +26,7 @@ from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.paths import printable
 
 
 @dataclass(frozen=True)
@@ -254,14 +255,17 @@ def main(arguments: list[str] | None = None) -> int:
         summary = summarize_table(table, options.threshold)
         write_atomic(options.out, json.dumps(summary.as_dict(), indent=2) + "\n")
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        text, name = printable(error), printable(options.predictions)
+        print(f"error: {text if name in text else f'{name}: {text}'}", file=sys.stderr)
         return 2
     print(summary.table())
     if question := polarity_question(table):
         print(f"warning: {question}", file=sys.stderr)
     left_out = table[~usable_rows(table, options.threshold)]
     for path, again in zip(left_out["path"], table["path"].duplicated()[left_out.index], strict=True):
-        print(f"left out, {'listed before' if again else 'no label or no prediction'}: {path}", file=sys.stderr)
+        print(
+            f"left out, {'listed before' if again else 'no label or no prediction'}: {printable(path)}", file=sys.stderr
+        )
     return 1 if len(left_out) else 0
 
 

@@ -18,9 +18,10 @@ from artifact_detection.labels import (
     compile_pattern,
     label_text,
 )
-from artifact_detection.labels_table import PATH_COLUMNS
+from artifact_detection.labels_table import PATH_COLUMNS, refuse_nameless
 from artifact_detection.system.tables import read_spreadsheet
 
+NUMBER = r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
 HALF = 0.5
 CUT = "threshold"  # key in a table's attrs
 
@@ -47,6 +48,7 @@ def read_predictions(
         )
     if not {"prediction", "probability"} & set(table):
         raise ValueError(f"{path}: neither a prediction nor a probability column")
+    refuse_nameless(list(table[name]), Path(path))
     probabilities, classes = _probabilities(table, path), _classes(table, artifact_label, path)
     if "label" not in classes:
         classes["label"] = _labels_of_names(table[name], pattern, artifact_label, path)
@@ -101,12 +103,13 @@ def _probabilities(table: pd.DataFrame, path: str | Path) -> np.ndarray:
     if "probability" not in table:
         return np.full(len(table), np.nan)
     texts = table["probability"].str.strip().str.replace(",", ".")
-    try:
-        values = np.array([np.nan if text.casefold() in NO_LABEL else float(text) for text in texts])
-    except ValueError as error:
-        raise ValueError(f"{path}: probability: {error}") from error
-    if ((values < 0) | (values > 1)).any():
-        raise ValueError(f"{path}: a probability must lie in [0, 1]")
+    known = ~texts.str.casefold().isin(NO_LABEL)
+    strange = texts[known & ~texts.str.fullmatch(NUMBER)]
+    values = texts.where(known & ~texts.index.isin(strange.index)).astype(float).to_numpy()
+    if len(strange) or ((values < 0) | (values > 1)).any():
+        wrong = strange if len(strange) else texts[(values < 0) | (values > 1)]
+        where = table.loc[wrong.index[0], next(column for column in PATH_COLUMNS if column in table)]
+        raise ValueError(f"{path}: the probability of {where} is {wrong.iloc[0]!r}, not a number in [0, 1]")
     return values
 
 

@@ -18,14 +18,9 @@ import cv2
 import numpy as np
 from imagecodecs import spng_decode, webp_decode
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 from simplejpeg import decode_jpeg
 
-from artifact_detection.images import bigtiff, integrity
+from artifact_detection.images import bigtiff, integrity, signatures
 from artifact_detection.labels import IMAGE_FORMATS
 
 # A remark on a tag would reach the terminal without the file's name; what makes an image unusable is an exception.
@@ -37,7 +32,7 @@ ACCEPTED = 4  # raise it when other files are accepted: caches and scores from b
 MAX_PIXELS = 50_000_000  # more is refused from the header: decoding could take over 500 MB
 MAX_BYTES = 200_000_000
 _EXIF_ORIENTATION = 0x0112
-_BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2
+_WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _SIGNED = 256, 257, 258, 339, 2
 _KINDS = ("unreadable", "empty", "truncated", "wrong extension", "animated", "too large", "not an image")
 _HARMLESS = ("Warning: unknown JFIF", "Unknown Adobe", "Invalid SOS")
 """How libjpeg's remarks begin that are on headers, not on pixels."""
@@ -94,6 +89,16 @@ def decode_file(path: str | Path, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         raise ImageError(path, _reason(error)) from error
 
 
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of a whole image file as `read_image` gives it, from its header. Raises ImageError."""
+    data = _read_bytes(path)
+    with _open(path, data) as image:
+        tags = getattr(image, "tag_v2", {})  # Pillow's size of a TIFF is turned already in some versions
+        orientation = tags.get(_EXIF_ORIENTATION, 1) if tags else _orientation(image, data)
+        width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
 def _read_bytes(path: str | Path) -> bytes:
     path = Path(path)
     try:
@@ -112,30 +117,17 @@ def _read_bytes(path: str | Path) -> bytes:
 
 def _open(path: str | Path, data: bytes) -> Image.Image:
     """The lazily opened image; its plugin is called directly, for Image.open would warn about large headers."""
-    plugin = _plugin(data)
-    if plugin is None:
+    plugin, unread = signatures.plugin(data), signatures.unread_format(data)
+    if not (plugin or unread):
         raise ImageError(path, f"not an image: starts with {data[:8]!r}")
-    expected = IMAGE_FORMATS.get(Path(path).suffix.lower(), plugin.format)
-    if plugin.format != expected:
-        raise ImageError(path, f"wrong extension: the name says {expected}, the content is {plugin.format}")
+    content = unread or plugin.format
+    expected = IMAGE_FORMATS.get(Path(path).suffix.lower(), content)
+    if content != expected:
+        raise ImageError(path, f"wrong extension: the name says {expected}, the content is {content}")
+    if unread:
+        raise ImageError(path, f"unreadable: {unread} is not read, convert it to PNG")
     integrity.check_structure(plugin.format, data)
     return plugin(io.BytesIO(bigtiff.for_pillow(data)))
-
-
-def _plugin(data: bytes):
-    """Pillow's plugin for the file signature, or None."""
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return WebPImageFile
-    signatures = {
-        b"\x89PNG\r\n\x1a\n": PngImageFile,
-        b"\xff\xd8\xff": JpegImageFile,
-        b"BM": BmpImageFile,
-        b"II*\0": TiffImageFile,
-        b"MM\0*": TiffImageFile,
-        b"II+\0": TiffImageFile,  # BigTIFF
-        bigtiff.SIGNATURE: TiffImageFile,
-    }
-    return next((plugin for start, plugin in signatures.items() if data.startswith(start)), None)
 
 
 def _decode_jpeg(image: Image.Image, data: bytes) -> np.ndarray:
@@ -229,7 +221,10 @@ def _reason(error: Exception) -> str:
         return text
     if isinstance(error, Image.DecompressionBombError):
         return f"too large: {text}"
-    incomplete = isinstance(error, EOFError) or "truncated" in text.lower() or text.startswith("Premature end")
+    if text == "not identified by this driver":  # Pillow's word for a header without a picture
+        return "unreadable: its header describes no picture"
+    signs = ("requires a buffer", "truncated", "premature end")
+    incomplete = isinstance(error, EOFError) or any(sign in text.lower() for sign in signs)
     return f"truncated: {text}" if incomplete else f"unreadable: {text}"
 
 

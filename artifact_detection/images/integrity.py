@@ -21,13 +21,15 @@ MAX_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder bu
 MAX_SCANNED_PIXELS = 1_000_000_000
 MAX_PARTS = 1000  # JPEG segments, PNG chunks without pixels: Pillow reads a million of them for ten seconds
 MAX_PIXEL_CHUNKS = 100_000
-MAX_RUN_LENGTH_BYTES = 5_000_000  # of a BMP: Pillow decodes them in Python
+MAX_RUN_LENGTH_BYTES, MAX_RUN_LENGTH_PIXELS = 5_000_000, 10_000_000  # of a BMP: Pillow decodes them in Python
 SLACK = 65_536  # bytes that compressed data may take or give more than the pixels themselves
 MIN_ZEROS = 64  # bytes; longer runs stand in compressed pixels only where the picture is flat
 MIN_PACKED_ZEROS = 256
 PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 _TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR, _PHOTOMETRIC = (322, 323), 258, 277, 278, 284, 262
+_JPEG_LS = 0xF7
+_FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's size and precision
 _DEFLATE, _JPEG, _PACKBITS, _WEBP = (8, 32946), 7, 32773, 50001
 
 
@@ -52,8 +54,9 @@ def check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
     scans = data.count(b"\xff\xda") if image.format == "JPEG" else 0
     if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED_PIXELS:
         raise DamagedError(f"too large: {scans} scans")
-    if image.format == "BMP" and image.info.get("compression") in (1, 2) and len(data) > MAX_RUN_LENGTH_BYTES:
-        raise DamagedError(f"too large: {len(data) / 1e6:.0f} MB of run lengths")
+    in_runs = image.format == "BMP" and image.info.get("compression") in (1, 2)
+    if in_runs and (len(data) > MAX_RUN_LENGTH_BYTES or image.width * image.height > MAX_RUN_LENGTH_PIXELS):
+        raise DamagedError(f"too large: {image.width}x{image.height} pixels in run lengths, convert it to PNG")
     if image.format == "TIFF":
         _check_tiff(image, data)
 
@@ -79,7 +82,6 @@ def _flat_pixels(kind: bytes, pixels: np.ndarray) -> int:
     if kind != b"VP8L":
         return np.count_nonzero(flat)
     flat[:, 1:] |= (pixels[:, 1:] == pixels[:, :-1]).all(axis=2)
-    flat[1:] |= (pixels[1:] == pixels[:-1]).all(axis=2)
     return np.diff(np.flatnonzero(~flat), prepend=-1, append=flat.size).max() - 1
 
 
@@ -136,6 +138,9 @@ def first_scan(data: bytes) -> int:
         elif marker == 1 or 0xD0 <= marker <= 0xD9:  # markers without a length
             start += 2
         else:
+            if marker in _FRAMES and (marker == _JPEG_LS or data[start + 4 : start + 5] != b"\x08"):
+                kind = "JPEG-LS" if marker == _JPEG_LS else f"JPEG of {data[start + 4]} bits a sample"
+                raise DamagedError(f"unreadable: {kind} is not read, convert it to PNG")
             start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
     raise DamagedError("too large: it is cut into too many segments")
 

@@ -75,6 +75,8 @@ def read_spreadsheet(path: Path) -> list[dict[str, str]]:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from error
+    if "\0" in text:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: it holds NUL characters")
     told = re.match(r"sep=(.)\r?\n", text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told else separator(text.partition("\n")[0])

@@ -55,6 +55,9 @@ def test_wrong_polarity_is_asked_about(tmp_path):
         pytest.param("path,label,prediction\na,1,1\nb,0,0\n,,\n\n", [1, 0], [1, 0], id="empty rows at the end"),
         pytest.param("path,label,prediction,,\na,1,1,,\nb,0", [1, 0], [1, -1], id="columns too many, cells too few"),
         pytest.param('sep=;\npath;label;probability\n"a;1";1;0,5\nb;0;1,5E-05', [1, 0], [1, 0], id="semicolons"),
+        pytest.param(
+            'path,label,probability\n"a\nb",1,1e-400\nc , ARTIFACT ,NaN', [1, 1], [0, -1], id="line break, spaces"
+        ),
         pytest.param("path\tlabel\tprediction\na b\t1\t1\nc\t0\t\n", [1, 0], [1, -1], id="tabs"),
     ],
 )
@@ -78,8 +81,12 @@ def test_read_predictions(tmp_path, text, labels, predictions):
         pytest.param("path|prediction\na|1", "'path.prediction'.*separated by", id="unknown separator"),
         pytest.param("path,prediction\na,b,1", "line 2 has a cell", id="a cell too many"),
         pytest.param("path,label,prediction\na,1,1\na,1,0", "listed twice", id="two verdicts on one image"),
-        pytest.param("path,probability\na_1.png,high", "probability", id="no number"),
-        pytest.param("path,probability\na_1.png,1.2", r"\[0, 1\]", id="no probability"),
+        *(
+            pytest.param(f"path;probability\na_1.png;{text}", r"a_1\.png is .*, not a number in \[0, 1\]", id=text)
+            for text in ("high", "1.2", "90%", "inf", "-inf", "1e400", "0_1", "-1e-9", "\u0661", "1.234,5")
+        ),
+        pytest.param("path,prediction\na,1\n ,0", "row 2 .* names no file", id="no name"),
+        pytest.param("path,prediction\na\0b,1", "NUL", id="NUL"),
         pytest.param("path,probability,prediction\na_1.png,.1,1\nb_0.png,.9,0", "lower where", id="P(clean)"),
     ],
 )

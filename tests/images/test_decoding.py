@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imagecodecs import jpeg8_encode
+from imagecodecs import jpeg8_encode, jpegls_encode
 from PIL import Image, ImageOps, TiffImagePlugin
 
-from artifact_detection.images.decoding import ImageError, decode_file, read_image
+from artifact_detection.images.decoding import ImageError, decode_file, read_image, upright_size
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +67,7 @@ def test_pixels_are_those_of_pillow(tmp_path, name, mode, options):
     with Image.open(tmp_path / name) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
     pixels = read_image(tmp_path / name)
+    assert upright_size(tmp_path / name) == pixels.shape[:2]
     assert pixels.dtype == np.uint8
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).max() <= 1
@@ -201,6 +202,13 @@ def many_scans() -> bytes:
     return data[:-2] + data[last:-2] * 3000 + b"\xff\xd9"
 
 
+def run_length_bmp(width: int, height: int) -> bytes:
+    """A pixel in each row, then "end of line": Pillow fills the rest one by one."""
+    rows, header = b"\1\1\0\0" * height + b"\0\1", 14 + 40 + 1024
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", header + len(rows), 0, 0, header) + info + bytes(1024) + rows
+
+
 def huge_text() -> bytes:
     return chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(50_000_000)))
 
@@ -233,6 +241,11 @@ HOSTILE = {
     "scans.jpg": (many_scans(), "too large"),
     "text-bomb.png": (png(8, 8, bytes(200), before=huge_text()), "unreadable"),
     "lzw.tif": (damaged(encoded("TIFF", compression="tiff_lzw")), "unreadable"),
+    "heif.jpg": (b"\0\0\0\x18ftypheic" + bytes(100), "wrong extension"),
+    "gif.gif": (encoded("GIF"), "unreadable"),
+    "ls.jpg": (jpegls_encode(np.asarray(picture())), "unreadable"),
+    "deep.jpg": (jpeg8_encode(np.zeros((8, 8), np.uint16), lossless=True), "unreadable"),
+    "runs.bmp": (run_length_bmp(60_000, 800), "too large"),
     "float.tif": (encoded("TIFF", Image.fromarray(np.ones((8, 8), np.float32))), "unreadable"),
 }
 
