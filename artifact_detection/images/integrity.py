@@ -75,14 +75,14 @@ def check_zeros(image: Image.Image, data: bytes, pixels: np.ndarray) -> None:
 
 
 def _flat_pixels(kind: bytes, pixels: np.ndarray) -> int:
-    """How many pixels of (H, W, 3) uint8 zeros may stand for: in a lossless WebP only those in a row, line by line."""
-    flat = np.zeros(pixels.shape[:2], bool)
+    """How many pixels of (H, W, 3) uint8 zeros may stand for: in a lossless WebP those that follow one another."""
     # A flat area repeats every 16 columns, as does a pattern whose blocks are all the same.
-    flat[:, 16:] = (pixels[:, 16:] == pixels[:, :-16]).all(axis=2)
     if kind != b"VP8L":
-        return np.count_nonzero(flat)
-    flat[:, 1:] |= (pixels[:, 1:] == pixels[:, :-1]).all(axis=2)
-    return np.diff(np.flatnonzero(~flat), prepend=-1, append=flat.size).max() - 1
+        return np.count_nonzero((pixels[:, 16:] == pixels[:, :-16]).all(axis=2))
+    line = pixels.reshape(-1, 3)
+    changes = (line[1:] != line[:-1]).any(axis=1)
+    changes[15:] &= (line[16:] != line[:-16]).any(axis=1)
+    return np.diff(np.flatnonzero(changes), prepend=-1, append=changes.size).max()
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -124,6 +124,12 @@ def resize(image: np.ndarray, size: int, how: str = "area") -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=interpolation)
 
 
+def narrowed(image: np.ndarray, aspect: float) -> np.ndarray:
+    """(S, S, 3) uint8 -> (H, W, 3) uint8 with W / H = aspect, the longer side S."""
+    width, height = (max(2, round(len(image) * min(1.0, shape))) for shape in (aspect, 1 / aspect))
+    return image if width == height else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor that owns its memory."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -4,6 +4,7 @@ The order keeps results honest: near-duplicates are grouped, then split, and onl
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, REPEATS
+from artifact_detection.images.decoding import upright_size
 from artifact_detection.images.duplicates import group_ids, near_duplicate_pairs
 from artifact_detection.images.listing import Listing, list_image_files
 from artifact_detection.images.measurements import THUMBNAIL
-from artifact_detection.images.transforms import Preprocessing, resize
+from artifact_detection.images.transforms import Preprocessing, narrowed, resize
 from artifact_detection.injection import inject_random
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 from artifact_detection.system.paths import path_of, printable, printable_path
@@ -51,7 +53,8 @@ def list_images(dataset: Path, split: str) -> tuple[pd.DataFrame, Listing]:
 class ImageSet:
     """Decoded images with what is known of them; `errors` names the files that could not be used.
 
-    table: columns path (relative to root, as `printable_path` writes it), label, row, one line an image.
+    table: columns path (relative to root, as `printable_path` writes it), label, row, one line an image; aspect where
+    the images are to be as wide for their height as their files are.
     pixels: (N, H, W, 3) uint8, indexed by `row`: what the network sees, or larger whole images that are still to be
     fitted (`Preprocessing.fit`).
     """
@@ -74,7 +77,8 @@ class ImageSet:
         return len(self.table)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self.pixels[self.table["row"].iat[index]]
+        image = self.pixels[self.table["row"].iat[index]]
+        return narrowed(image, self.table["aspect"].iat[index]) if "aspect" in self.table else image
 
     def __getstate__(self) -> dict:
         # A worker that is not forked (macOS, Windows, Python 3.14) gets a pickle: of a memory map only the path.
@@ -110,14 +114,17 @@ def load_images(dataset: Path, split: str, preprocessing: Preprocessing, cache: 
 def unfitted(images: ImageSet, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
     """The same images, decoded again, larger than the network sees them: artifacts go in there.
 
-    Twice as large: the whole image or, for a network that sees the face alone, its crop. Four times as large and whole
-    for one that sees both, so that the face still has the pixels that evaluation would give it.
+    Twice as large: the whole image or, for a network that sees the face alone, its crop. Whole, four times as large and
+    as wide for its height as the file, for one that sees both: the face then has the pixels, and the shape, that
+    evaluation would give it.
     """
-    times, crop = (4, "full") if preprocessing.crop == "both" else (2, preprocessing.crop)
-    pixels = cached_images(
-        images.files, replace(preprocessing, size=times * preprocessing.size, crop=crop), cache
-    ).images
-    return replace(images, table=images.table.assign(row=np.arange(len(images))), pixels=pixels)
+    table, times, crop = images.table.assign(row=np.arange(len(images))), 2, preprocessing.crop
+    if crop == "both":
+        table["aspect"] = [width / height for height, width in map(upright_size, images.files)]
+        longer = np.median(np.maximum(table["aspect"], 1 / table["aspect"]))
+        times, crop = math.ceil(4 * min(2.0, longer)), "full"  # stored square, so that the shorter side has 4, too
+    larger = replace(preprocessing, size=times * preprocessing.size, crop=crop)
+    return replace(images, table=table, pixels=cached_images(images.files, larger, cache).images)
 
 
 def left_to_fit(preprocessing: Preprocessing) -> Preprocessing:

@@ -91,12 +91,13 @@ def test_missing_split_says_what_to_run(tmp_path):
         data.list_images(tmp_path, "train")
 
 
-@pytest.mark.parametrize("crop", ["full", "face", "both"])
-def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, crop):
+@pytest.mark.parametrize(("crop", "width"), [("full", 512), ("face", 512), ("both", 512), ("both", 800)])
+def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, crop, width):
     rng, folder = np.random.default_rng(0), tmp_path / "train" / "no_artifacts"
     folder.mkdir(parents=True)
     for number in range(4):
         image = draw_portrait(rng, 512)[0].astype(float) + rng.normal(0, 12, (512, 512, 3))
+        image = np.pad(image, ((0, 0), (width - 512, 0), (0, 0)), "edge")
         cv2.imwrite(str(folder / f"{number}.png"), image.clip(0, 255).astype(np.uint8)[..., ::-1])
     preprocessing = Preprocessing(64, crop=crop)
     scored = data.load_images(tmp_path, "train", preprocessing, None)
@@ -107,6 +108,7 @@ def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, c
         for images in (fitted, [scored[row] for row in range(4)])
     ]
     assert sharpness[0] == pytest.approx(sharpness[1], rel=0.1)
+    assert np.mean([np.abs(one.astype(int) - scored[row]).mean() for row, one in enumerate(fitted)]) < 12
 
 
 def test_what_certifies_shares_no_group_with_what_chooses_and_repeats_none():
