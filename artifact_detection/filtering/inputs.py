@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from artifact_detection.filtering.shards import COMPRESSED, TAR, images_in, is_tar
+from artifact_detection.images.listing import UNREAD, UNREAD_SUFFIXES
 from artifact_detection.labels import IMAGE_SUFFIXES
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import find_files, harmless, lies_in
@@ -114,6 +115,8 @@ def _below(folder: str, others: Counter, output: Path) -> Iterator[Item]:
         name = os.path.relpath(path, folder)
         if problem:
             yield Item(str(path), str(path), name, problem=f"unreadable: {problem}")
+        elif path.suffix.lower() in UNREAD_SUFFIXES:
+            yield Item(str(path), str(path), name, problem=f"unreadable: {UNREAD}")
         elif path.suffix.lower() in IMAGE_SUFFIXES or is_tar(path.name):
             yield from _one(str(path), name, others)
         else:

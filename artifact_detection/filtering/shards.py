@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from artifact_detection.images.decoding import MAX_BYTES
+from artifact_detection.images.listing import UNREAD, UNREAD_SUFFIXES
 from artifact_detection.labels import IMAGE_SUFFIXES
 
 TAR = ".tar"
@@ -48,7 +49,9 @@ def images_in(handle: BinaryIO, start: int, end: int, others: Counter, depth: in
     damages = 0
     for member in _members(handle, start, end):
         suffix = PurePosixPath(member.name).suffix.lower()
-        if member.name and not member.problem and suffix not in IMAGE_SUFFIXES and not is_tar(member.name):
+        if suffix in UNREAD_SUFFIXES and not member.problem:
+            yield member._replace(problem=f"unreadable: {UNREAD}")
+        elif member.name and not member.problem and suffix not in IMAGE_SUFFIXES and not is_tar(member.name):
             others[suffix] += 1
         elif suffix == TAR and depth < MAX_NESTING and not member.problem:
             for inner in images_in(handle, member.offset, member.offset + member.bytes, others, depth + 1):

@@ -106,6 +106,19 @@ def test_tar_members_are_extracted_inside_the_output_and_undone(images, model, t
     assert not any(path.endswith(".png") for path in snapshot(out))
 
 
+def test_formats_that_are_not_read_are_named(images, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.heic", "b.GIF"):
+        (tmp_path / "in" / name).write_bytes(b"GIF89a")
+    write_image(tmp_path / "in" / "c.png", 1)
+    with tarfile.open(tmp_path / "in" / "d.tar", "w") as archive:
+        add_member(archive, "e.avif", b"x")
+    assert run(tmp_path / "in", *THRESHOLDS, model=model, out=tmp_path / "out") == 1
+    errors = {Path(path).name: row["error"] for path, row in read_scores(tmp_path / "out").items()}
+    assert errors.pop("c.png") == "" and set(errors) == {"a.heic", "b.GIF", "d.tar::e.avif"}
+    assert all("convert it to PNG" in error for error in errors.values())
+
+
 def test_two_members_of_one_name_are_both_judged(images, model, tmp_path):
     shard, out = tmp_path / "shard.tar", tmp_path / "out"
     with tarfile.open(shard, "w") as archive:
