@@ -75,28 +75,36 @@ def decode_file(path: str | Path, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     Pixels are those of Pillow's convert("RGB"). Safe to call from several threads. Raises ImageError for anything
     that is not one whole image of the format its name says, of at most `max_pixels` pixels.
     """
-    data = _read_bytes(path)
-    try:
+    with _errors_named(path):
+        data = _read_bytes(path)
         with _open(path, data) as image:
             integrity.check_header(image, data, max_pixels)
             format_, mode = image.format, image.mode
             pixels = _DECODERS.get(format_, _decode_with_pillow)(image, data)
             integrity.check_zeros(image, data, pixels)
             return DecodedImage(_upright(pixels, _orientation(image, data)), data, format_, mode)
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow's plugins raise many types on broken files
-        raise ImageError(path, _reason(error)) from error
 
 
 def upright_size(path: str | Path) -> tuple[int, int]:
     """Height and width of a whole image file as `read_image` gives it, from its header. Raises ImageError."""
-    data = _read_bytes(path)
-    with _open(path, data) as image:
-        tags = getattr(image, "tag_v2", {})  # Pillow's size of a TIFF is turned already in some versions
-        orientation = tags.get(_EXIF_ORIENTATION, 1) if tags else _orientation(image, data)
-        width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
-    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    with _errors_named(path):
+        data = _read_bytes(path)
+        with _open(path, data) as image:
+            tags = getattr(image, "tag_v2", {})  # Pillow's size of a TIFF is turned already in some versions
+            orientation = tags.get(_EXIF_ORIENTATION, 1) if tags else _orientation(image, data)
+            width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
+            return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
+@contextmanager
+def _errors_named(path: str | Path) -> Iterator[None]:
+    """Every error of a decoder as an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise many types on broken files
+        raise ImageError(path, _reason(error)) from error
 
 
 def _read_bytes(path: str | Path) -> bytes:

@@ -30,7 +30,7 @@ _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 27
 _TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR, _PHOTOMETRIC = (322, 323), 258, 277, 278, 284, 262
 _JPEG_LS = 0xF7
 _FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's size and precision
-_DEFLATE, _JPEG, _PACKBITS, _WEBP = (8, 32946), 7, 32773, 50001
+_DEFLATE, _JPEG, _PACKBITS, _WEBP, _FAX = (8, 32946), 7, 32773, 50001, (2, 3, 4)
 
 
 class DamagedError(Exception):
@@ -167,8 +167,9 @@ def _check_tiff(image: Image.Image, data: bytes) -> None:
     compression = image.tag_v2.get(_COMPRESSION, 1)
     if compression == 1:
         return
-    if compression == _WEBP:
-        raise DamagedError("unreadable: WebP inside a TIFF")
+    if compression == _WEBP or compression in _FAX:  # of those no decoder at hand says that they are damaged
+        kind = "WebP" if compression == _WEBP else "fax compression"
+        raise DamagedError(f"unreadable: {kind} inside a TIFF is not read, convert it to PNG")
     try:
         tiff_decode(data)
     except TiffError as error:
