@@ -8,6 +8,7 @@ from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW, Bands
 from artifact_detection.evaluation.comparison import match, mcnemar
 from artifact_detection.evaluation.loading import OUTCOMES, Evaluation
 from artifact_detection.evaluation.metrics import Summary
+from artifact_detection.evaluation.predictions import polarity_question
 from artifact_detection.evaluation.recall_matrix import CLEAN_ROW
 from artifact_detection.intervals import images_for_margin, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
@@ -24,8 +25,8 @@ def opened(run: Evaluation) -> str:
     return (
         f"**{run.source}**: {len(run.table)} images scored, {run.left_out} rows left out, without label or "
         f"verdict or listed before; "
-        f"threshold {run.threshold:.4f}, temperature {run.temperature:.2f}; {images}."
-    )
+        f"threshold {run.threshold:.4f}, temperature {run.temperature:.2f}; {images}. {polarity_question(run.table)}"
+    ).rstrip()
 
 
 def missing(run: Evaluation, *needs: str) -> str:

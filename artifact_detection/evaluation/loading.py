@@ -139,6 +139,8 @@ def open_predictions(path: Path, environment: Mapping[str, str], dataset: Path |
     """A predictions file from anywhere; ARTIFACT_LABEL and LABEL_PATTERN say how its labels are to be read."""
     label, pattern = environment.get("ARTIFACT_LABEL"), environment.get("LABEL_PATTERN", DEFAULT_PATTERN)
     table, left_out = _usable(read_predictions(path, label, pattern))
+    if table.empty:
+        raise EvaluationError(f"{path}: no row has a label and a prediction")
     return Evaluation(path.name, table, left_out, dataset=dataset)
 
 

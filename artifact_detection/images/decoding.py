@@ -146,7 +146,7 @@ def _decode_jpeg(image: Image.Image, data: bytes) -> np.ndarray:
     except ValueError as error:
         if not str(error).startswith(_HARMLESS):
             raise
-        pixels = decode_jpeg(data, colorspace=colours, fastdct=False, fastupsample=False, strict=False)
+        pixels = decode_jpeg(integrity.usual_header(data), colorspace=colours, fastdct=False, fastupsample=False)
     if colours == "CMYK":  # stored inverted, as Adobe does
         return np.array(Image.fromarray(255 - pixels, "CMYK").convert("RGB"))
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if colours == "GRAY" else pixels

@@ -28,7 +28,7 @@ MIN_PACKED_ZEROS = 256
 PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 _TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR, _PHOTOMETRIC = (322, 323), 258, 277, 278, 284, 262
-_JPEG_LS = 0xF7
+_SCAN, _JPEG_LS = 0xDA, 0xF7
 _FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's size and precision
 _DEFLATE, _JPEG, _PACKBITS, _WEBP, _FAX = (8, 32946), 7, 32773, 50001, (2, 3, 4)
 
@@ -122,27 +122,52 @@ def _png_bytes(data: bytes) -> int:
     return 2 * height * (width * 8 + 1) + SLACK  # at most 64 bits a pixel
 
 
-def first_scan(data: bytes) -> int:
-    """Where the first scan of a JPEG begins; its end if there is none. Raises DamagedError for a chain that breaks."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, start) of each segment of a JPEG, the header of its first scan the last. Raises DamagedError."""
     start = 2
     for _ in range(MAX_PARTS):
         if start + 4 > len(data):
-            return len(data)
+            return
         marker = data[start + 1]
         if data[start] != 0xFF:
             raise DamagedError("unreadable: what is between its segments is damaged")
-        if marker == 0xDA:
-            return start
         if marker == 0xFF:  # a fill byte
             start += 1
         elif marker == 1 or 0xD0 <= marker <= 0xD9:  # markers without a length
             start += 2
         else:
-            if marker in _FRAMES and (marker == _JPEG_LS or data[start + 4 : start + 5] != b"\x08"):
-                kind = "JPEG-LS" if marker == _JPEG_LS else f"JPEG of {data[start + 4]} bits a sample"
-                raise DamagedError(f"unreadable: {kind} is not read, convert it to PNG")
+            yield marker, start
+            if marker == _SCAN:
+                return
             start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
     raise DamagedError("too large: it is cut into too many segments")
+
+
+def first_scan(data: bytes) -> int:
+    """Where the first scan of a JPEG begins; its end if there is none. Raises DamagedError for what is not read."""
+    for marker, start in jpeg_segments(data):
+        if marker == _SCAN:
+            return start
+        if marker in _FRAMES and (marker == _JPEG_LS or data[start + 4 : start + 5] != b"\x08"):
+            kind = "JPEG-LS" if marker == _JPEG_LS else f"JPEG of {data[start + 4]} bits a sample"
+            raise DamagedError(f"unreadable: {kind} is not read, convert it to PNG")
+    return len(data)
+
+
+def usual_header(data: bytes) -> bytes:
+    """A JPEG whose header says nothing that decoders only remark on, and decode as if it said what is put here."""
+    mended, segments = bytearray(data), list(jpeg_segments(data))
+    frame, at = next((one for one in segments if one[0] in _FRAMES), (0, 0))
+    for marker, start in segments:
+        content = start + 4
+        if marker == 0xE0 and data[content : content + 5] == b"JFIF\0":
+            mended[content + 5 : content + 7] = b"\1\1"  # version 1.01
+        elif marker == 0xEE and data[content : content + 5] == b"Adobe" and data[content + 11] > 2:
+            mended[content + 11] = 2 if data[at + 9] == 4 else 1  # YCCK or YCbCr
+        elif marker == _SCAN and frame in (0xC0, 0xC1):
+            after = content + 1 + 2 * data[content]
+            mended[after : after + 3] = b"\0\x3f\0"  # all coefficients at once
+    return bytes(mended)
 
 
 def _scans(data: bytes) -> tuple[int, int]:
@@ -170,6 +195,8 @@ def _check_tiff(image: Image.Image, data: bytes) -> None:
     if compression == _WEBP or compression in _FAX:  # of those no decoder at hand says that they are damaged
         kind = "WebP" if compression == _WEBP else "fax compression"
         raise DamagedError(f"unreadable: {kind} inside a TIFF is not read, convert it to PNG")
+    if 0 in image.tag_v2:  # no such tag, and libtiff would print that
+        raise DamagedError("unreadable: its header is damaged")
     try:
         tiff_decode(data)
     except TiffError as error:

@@ -91,6 +91,15 @@ def test_nothing_to_evaluate(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "finished_runs", list)
     with pytest.raises(EvaluationError, match="no finished run"):
         open_evaluation({})
+    (tmp_path / "p.csv").write_text("filename,prediction\na.png,0\n")
+    with pytest.raises(EvaluationError, match=r"p\.csv: no row has a label"):
+        open_evaluation({"PREDICTIONS_CSV": str(tmp_path / "p.csv")})
+
+
+def test_labels_that_look_inverted_are_asked_about():
+    assert findings.opened(RUN).endswith("left out.")
+    inverted = Evaluation("", table([1, 1, 1, 0], [0.9, 0.6, 0.4, 0.7]), left_out=0)
+    assert findings.opened(inverted).endswith("75% of the images would be artifacts: is the artifact label right?")
 
 
 def test_sentence_on_quality():

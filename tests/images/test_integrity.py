@@ -117,3 +117,26 @@ def test_black_frames_shapes_and_tilted_corners_are_whole(tmp_path, kind):
     masked.paste(bright(), mask=mask)
     for image in (framed, masked, bright().rotate(1.5), bright().rotate(30)):
         assert read_image(stored(tmp_path, kind, image)).shape[2] == 3
+
+
+def odd_header(data: bytes, what: str) -> bytes:
+    """A JPEG with something in its header that decoders only remark on."""
+    scan, jfif = data.index(b"\xff\xda"), data.find(b"JFIF\0")
+    if what == "version":
+        return data[: jfif + 5] + b"\2\1" + data[jfif + 7 :]
+    if what == "scan":
+        after = scan + 5 + 2 * data[scan + 4]
+        return data[:after] + b"\1\5\0" + data[after + 3 :]
+    return data[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\7" + data[2:]
+
+
+@pytest.mark.parametrize("what", ["version", "scan", "adobe"])
+def test_a_remark_on_the_header_hides_no_damage(tmp_path, what):
+    data = odd_header(encoded("JPEG", bright()), what)
+    (tmp_path / "a.jpg").write_bytes(data)
+    expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB")).astype(int)
+    assert np.abs(read_image(tmp_path / "a.jpg") - expected).max() <= 1
+    middle = len(data) // 2
+    (tmp_path / "a.jpg").write_bytes(data[:middle] + bytes(64) + data[middle + 64 :])
+    with pytest.raises(ImageError):
+        read_image(tmp_path / "a.jpg")
