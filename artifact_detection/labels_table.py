@@ -70,28 +70,35 @@ def read_labels(path: Path, artifact_label: str | None, roots: Sequence[Path] = 
     """The labels of a table. Raises ValueError if it is none or its words are unknown, OSError if it cannot be read.
 
     A path in it starts where the user stands, in the table's own folder, or in one of `roots`; a name alone means the
-    one file that is called so.
+    one file that is called so. Where several columns say a label, they must agree.
     """
     rows = read_spreadsheet(path)
-    files, words = (next((one for one in names if one in rows[0]), None) for names in (PATH_COLUMNS, LABEL_COLUMNS))
+    files = next((one for one in PATH_COLUMNS if one in rows[0]), None)
+    words = [one for one in LABEL_COLUMNS if one in rows[0]]
     if not (files and words):
         needed = " and ".join(f"one of {', '.join(names)}" for names in (PATH_COLUMNS, LABEL_COLUMNS))
         raise ValueError(f"{path}: it needs the columns {needed}; there are {', '.join(rows[0])}")
-    texts = [DECISIONS.get(row[words].strip().casefold(), row[words]) for row in rows]
-    try:
-        numbers = class_numbers(texts, artifact_label)
-    except ValueError as error:
-        raise ValueError(f"{path}: {words}: {error}") from error
+    numbers = [_numbers(rows, column, artifact_label, path) for column in words]
     refuse_nameless([row[files] for row in rows], path)
     table = LabelsTable(path, {}, {}, set(), roots)
-    for row, number in zip(rows, numbers, strict=True):
-        name, label = _place(row[files], path.parent), None if number < 0 else number
-        if table.labels.setdefault(name, label) != label:
+    for row, *said in zip(rows, *numbers, strict=True):
+        name, label = _place(row[files], path.parent), None if said[0] < 0 else said[0]
+        if table.labels.setdefault(name, label) != label or len(set(said)) > 1:
             table.contradicted.add(name)
         if row.get("sha256"):
             table.hashes[name] = row["sha256"].strip().lower()
     table.labels.update(dict.fromkeys(table.contradicted))
     return table
+
+
+def _numbers(rows: Sequence[dict[str, str]], column: str, artifact_label: str | None, path: Path) -> list[int]:
+    """`class_numbers` of a column. Raises ValueError that names it."""
+    try:
+        return class_numbers(
+            (DECISIONS.get(row[column].strip().casefold(), row[column]) for row in rows), artifact_label
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {column}: {error}") from error
 
 
 def refuse_nameless(names: Sequence[str], path: Path) -> None:

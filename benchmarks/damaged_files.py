@@ -112,9 +112,9 @@ def main() -> int:
                 for kind, data in cases(image, name, rng):
                     path.write_bytes(data)
                     rows.append({"format": name, "file": kind, "refused": is_refused(path)})
-    table = pd.DataFrame(rows).groupby(["file", "format"], sort=False)["refused"].agg(["sum", "count"])
+    table = pd.DataFrame(rows).groupby(["file", "format"], sort=False)["refused"].agg(refused="sum", files="count")
     table.to_csv(ROOT / "benchmarks" / "results" / "damaged_files.csv")
-    print(table.apply(lambda row: f"{row['sum']} of {row['count']}", axis=1).unstack(fill_value="").to_string())
+    print(table.apply(lambda row: f"{row.refused} of {row.files}", axis=1).unstack(fill_value="").to_string())
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from artifact_detection.audit.dataset import SPLITS, Audit
+from artifact_detection.audit.dataset import SPLITS, UNLABELLED, Audit
 from artifact_detection.audit.shortcuts import (
     ALIKE,
     PLANTED,
@@ -72,10 +72,11 @@ def _left_out(listing: Listing) -> str:
 
 
 def _labels(audit: Audit) -> tuple[str, str]:
-    unknown = len(audit.usable) - len(audit.labelled)
+    unknown = audit.usable["name"][audit.usable["label"] == UNLABELLED].tolist()
     if not unknown:
         return OK, f"All {len(audit.usable)} images have a label."
-    return LOOK, f"{unknown} of {len(audit.usable)} images have no label in their name or folder."
+    what = f"{len(unknown)} of {len(audit.usable)} images have no label in their name or folder"
+    return LOOK, f"{what}: {named(unknown)}."
 
 
 def _polarity(audit: Audit) -> tuple[str, str]:

@@ -91,6 +91,14 @@ def test_a_table_of_names_beside_a_source(tmp_path, capsys):
     assert text.count("e.png: one of several files that labels.csv calls so") == 2
 
 
+def test_two_columns_that_differ_are_no_label(tmp_path, images, capsys):
+    rows = [f"{images[0]},0,keep", f"{images[1]},0,reject", f"{images[2]},1,Reject", f"{images[3]},0,KEEP"]
+    (tmp_path / "t.csv").write_text("path,label,decision\n" + "\n".join(rows))
+    assert organize(tmp_path, "--labels", tmp_path / "t.csv") == 1
+    assert placed(tmp_path).keys() == {"face-0.png", "face-2.png", "face-3.png"}
+    assert f"{images[1]}: two labels in t.csv" in capsys.readouterr().out
+
+
 def test_polarity_is_asked(tmp_path, images, capsys):
     rows = [(path, sha(path), "reject") for path in images[:3]] + [(images[3], sha(images[3]), "keep")]
     table = decisions(tmp_path / "decisions.csv", rows)
@@ -101,7 +109,12 @@ def test_polarity_is_asked(tmp_path, images, capsys):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,2\n", "one of path"), ("path,label\na.png,odd\nb.png,even\n", "which means artifacts"), ("", "empty")],
+    [
+        ("a,b\n1,2\n", "one of path"),
+        ("path,label\na.png,odd\nb.png,even\n", "which means artifacts"),
+        ("path,label\n,0\n", "row 1 below the column names names no file"),
+        ("", "empty"),
+    ],
 )
 def test_a_table_that_says_no_labels_is_refused(tmp_path, text, message, capsys):
     (tmp_path / "t.csv").write_text(text)
