@@ -2,6 +2,7 @@
 
 import csv
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -133,7 +134,9 @@ def _one(path: str, name: str, others: Counter) -> Iterator[Item]:
     except OSError as error:
         yield Item(path, path, name, problem=f"unreadable: {error.strerror}")
         return
-    if path.lower().endswith(TAR):
+    if path.lower().endswith(TAR) and not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        yield Item(path, path, name, problem="unreadable: not a regular file")
+    elif path.lower().endswith(TAR):
         yield from _members(path, os.path.splitext(name)[0], status.st_mtime_ns, others)
     else:
         yield Item(path, path, name, bytes=status.st_size, mtime_ns=status.st_mtime_ns)

@@ -23,7 +23,9 @@ MAX_PARTS = 1000  # JPEG segments, PNG chunks without pixels: Pillow reads a mil
 MAX_PIXEL_CHUNKS = 100_000
 MAX_RUN_LENGTH_BYTES, MAX_RUN_LENGTH_PIXELS = 5_000_000, 10_000_000  # of a BMP: Pillow decodes them in Python
 SLACK = 65_536  # bytes that compressed data may take or give more than the pixels themselves
-MIN_ZEROS = 64  # bytes; longer runs stand in compressed pixels only where the picture is flat
+# Zero bytes in a row; more stand in compressed pixels only where the picture is flat. A lossless WebP made with least
+# effort has some dozens now and then.
+MIN_ZEROS = {b"JPEG": 64, b"VP8 ": 64, b"VP8L": 256}
 MIN_PACKED_ZEROS = 256
 PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
@@ -69,7 +71,7 @@ def check_zeros(image: Image.Image, data: bytes, pixels: np.ndarray) -> None:
             raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
     elif image.format in ("JPEG", "WEBP"):
         for kind, start, end in [(b"JPEG", *_scans(data))] if image.format == "JPEG" else _webp_chunks(data):
-            zeros = max((stop - first for first, stop in zero_runs(data, start, end, MIN_ZEROS)), default=0)
+            zeros = max((stop - first for first, stop in zero_runs(data, start, end, MIN_ZEROS[kind])), default=0)
             if zeros and zeros * PIXELS_PER_ZERO[kind] > _flat_pixels(kind, pixels):
                 raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
 

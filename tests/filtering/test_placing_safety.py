@@ -1,6 +1,7 @@
 """What filter_images.py may touch, where it finds images again, and what a hostile tar can do."""
 
 import io
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -201,6 +202,12 @@ def test_what_is_too_large_is_said_before_it_is_read(tmp_path, monkeypatch):
         handle.truncate(512 + 2 * 10**9)
     [item] = Inputs.scan([str(tmp_path / "a.tar")], tmp_path / "out").items
     assert item.problem == "too large: 2000 MB"
+
+
+def test_a_pipe_that_is_called_a_tar_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tar")
+    [item] = Inputs.scan([str(tmp_path / "a.tar")], tmp_path / "out").items
+    assert item.problem == "unreadable: not a regular file"
 
 
 def test_nonsense_of_any_length_is_named_in_bounded_time(tmp_path):
