@@ -27,7 +27,11 @@ SLACK = 65_536  # bytes that compressed data may take or give more than the pixe
 # effort has some dozens now and then.
 MIN_ZEROS = {b"JPEG": 64, b"VP8 ": 64, b"VP8L": 256}
 MIN_PACKED_ZEROS = 256
-PIXELS_PER_ZERO = {b"JPEG": 50, b"VP8 ": 150, b"VP8L": 1}  # flat pixels that a zero byte stands for, at the very least
+PIXELS_PER_ZERO = {
+    b"JPEG": 50,
+    b"VP8 ": 150,
+    b"VP8L": 2.6,
+}  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 _TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR, _PHOTOMETRIC = (322, 323), 258, 277, 278, 284, 262
 _SCAN, _JPEG_LS = 0xDA, 0xF7
@@ -81,10 +85,11 @@ def _flat_pixels(kind: bytes, pixels: np.ndarray) -> int:
     # A flat area repeats every 16 columns, as does a pattern whose blocks are all the same.
     if kind != b"VP8L":
         return np.count_nonzero((pixels[:, 16:] == pixels[:, :-16]).all(axis=2))
-    line = pixels.reshape(-1, 3)
-    changes = (line[1:] != line[:-1]).any(axis=1)
-    changes[15:] &= (line[16:] != line[:-16]).any(axis=1)
-    return np.diff(np.flatnonzero(changes), prepend=-1, append=changes.size).max()
+    # With the least effort a pixel is predicted from those to its left and above, and zeros say: as predicted.
+    changes, line = np.ones(len(pixels) * len(pixels[0]), bool), pixels.reshape(-1, 3)
+    changes[1:] = (line[1:] != line[:-1]).any(axis=1)
+    changes[len(pixels[0]) :] &= (pixels[1:] != pixels[:-1]).any(axis=2).ravel()
+    return np.diff(np.flatnonzero(changes), append=changes.size).max()
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
