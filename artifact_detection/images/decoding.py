@@ -20,7 +20,8 @@ from imagecodecs import spng_decode, webp_decode
 from PIL import Image
 from simplejpeg import decode_jpeg
 
-from artifact_detection.images import bigtiff, integrity, signatures
+from artifact_detection.images import bigtiff, integrity, jpeg, signatures
+from artifact_detection.images.damage import DamagedError
 from artifact_detection.labels import IMAGE_FORMATS
 
 # A remark on a tag would reach the terminal without the file's name; what makes an image unusable is an exception.
@@ -146,7 +147,7 @@ def _decode_jpeg(image: Image.Image, data: bytes) -> np.ndarray:
     except ValueError as error:
         if not str(error).startswith(_HARMLESS):
             raise
-        pixels = decode_jpeg(integrity.usual_header(data), colorspace=colours, fastdct=False, fastupsample=False)
+        pixels = decode_jpeg(jpeg.usual_header(data), colorspace=colours, fastdct=False, fastupsample=False)
     if colours == "CMYK":  # stored inverted, as Adobe does
         return np.array(Image.fromarray(255 - pixels, "CMYK").convert("RGB"))
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if colours == "GRAY" else pixels
@@ -180,7 +181,7 @@ def _decode_with_pillow(image: Image.Image, _: bytes) -> np.ndarray:
     elif image.mode == "I" and _is_signed_16(image):  # zero is the middle, as in ImageMagick
         grey = ((np.asarray(image) + 32768) >> 8).astype(np.uint8)
     elif image.mode in ("I", "F"):
-        raise integrity.DamagedError("unreadable: 32-bit samples have no defined range")
+        raise DamagedError("unreadable: 32-bit samples have no defined range")
     else:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)

@@ -14,12 +14,14 @@ from imagecodecs import PackbitsError, TiffError, deflate_crc32, packbits_decode
 from PIL import Image
 from simplejpeg import decode_jpeg
 
+from artifact_detection.images import jpeg
+from artifact_detection.images.damage import DamagedError
 from artifact_detection.images.zeros import PlainRows, zero_runs
 
 MAX_SIDE = 65_535  # pixels, as in JPEG; OpenCV's resizing and the decoders' buffers are made for such
 MAX_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder busy for minutes
 MAX_SCANNED_PIXELS = 1_000_000_000
-MAX_PARTS = 1000  # JPEG segments, PNG chunks without pixels: Pillow reads a million of them for ten seconds
+MAX_PARTS = 1000  # PNG chunks without pixels: Pillow reads a million of them for ten seconds
 MAX_PIXEL_CHUNKS = 100_000
 MAX_RUN_LENGTH_BYTES, MAX_RUN_LENGTH_PIXELS = 5_000_000, 10_000_000  # of a BMP: Pillow decodes them in Python
 SLACK = 65_536  # bytes that compressed data may take or give more than the pixels themselves
@@ -34,13 +36,7 @@ PIXELS_PER_ZERO = {
 }  # flat pixels that a zero byte stands for, at the very least
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _JPEG_TABLES = 259, 273, 279, 324, 325, 347
 _TILE_SIDES, _BITS, _SAMPLES, _ROWS, _PLANAR, _PHOTOMETRIC = (322, 323), 258, 277, 278, 284, 262
-_SCAN, _JPEG_LS = 0xDA, 0xF7
-_FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's size and precision
 _DEFLATE, _JPEG, _PACKBITS, _WEBP, _FAX = (8, 32946), 7, 32773, 50001, (2, 3, 4)
-
-
-class DamagedError(Exception):
-    """The message is the reason of an ImageError, its kind included."""
 
 
 def check_structure(format_: str, data: bytes) -> None:
@@ -48,7 +44,7 @@ def check_structure(format_: str, data: bytes) -> None:
     if format_ == "PNG":
         _check_png(data)
     elif format_ == "JPEG":
-        first_scan(data)
+        jpeg.first_scan(data)
 
 
 def check_header(image: Image.Image, data: bytes, max_pixels: int) -> None:
@@ -74,7 +70,7 @@ def check_zeros(image: Image.Image, data: bytes, pixels: np.ndarray) -> None:
         if rows and (zeros := rows.lost()):
             raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
     elif image.format in ("JPEG", "WEBP"):
-        for kind, start, end in [(b"JPEG", *_scans(data))] if image.format == "JPEG" else _webp_chunks(data):
+        for kind, start, end in [(b"JPEG", *jpeg.scans(data))] if image.format == "JPEG" else _webp_chunks(data):
             zeros = max((stop - first for first, stop in zero_runs(data, start, end, MIN_ZEROS[kind])), default=0)
             if zeros and zeros * PIXELS_PER_ZERO[kind] > _flat_pixels(kind, pixels):
                 raise DamagedError(f"unreadable: {zeros} bytes of its pixels are zeros")
@@ -127,61 +123,6 @@ def _png_bytes(data: bytes) -> int:
     """The bytes that the pixels of a PNG may take: twice what they would uncompressed."""
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     return 2 * height * (width * 8 + 1) + SLACK  # at most 64 bits a pixel
-
-
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """(marker, start) of each segment of a JPEG, the header of its first scan the last. Raises DamagedError."""
-    start = 2
-    for _ in range(MAX_PARTS):
-        if start + 4 > len(data):
-            return
-        marker = data[start + 1]
-        if data[start] != 0xFF:
-            raise DamagedError("unreadable: what is between its segments is damaged")
-        if marker == 0xFF:  # a fill byte
-            start += 1
-        elif marker == 1 or 0xD0 <= marker <= 0xD9:  # markers without a length
-            start += 2
-        else:
-            yield marker, start
-            if marker == _SCAN:
-                return
-            start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
-    raise DamagedError("too large: it is cut into too many segments")
-
-
-def first_scan(data: bytes) -> int:
-    """Where the first scan of a JPEG begins; its end if there is none. Raises DamagedError for what is not read."""
-    for marker, start in jpeg_segments(data):
-        if marker == _SCAN:
-            return start
-        if marker in _FRAMES and (marker == _JPEG_LS or data[start + 4 : start + 5] != b"\x08"):
-            kind = "JPEG-LS" if marker == _JPEG_LS else f"JPEG of {data[start + 4]} bits a sample"
-            raise DamagedError(f"unreadable: {kind} is not read, convert it to PNG")
-    return len(data)
-
-
-def usual_header(data: bytes) -> bytes:
-    """A JPEG whose header says nothing that decoders only remark on, and decode as if it said what is put here."""
-    mended, segments = bytearray(data), list(jpeg_segments(data))
-    frame, at = next((one for one in segments if one[0] in _FRAMES), (0, 0))
-    for marker, start in segments:
-        content = start + 4
-        if marker == 0xE0 and data[content : content + 5] == b"JFIF\0":
-            mended[content + 5 : content + 7] = b"\1\1"  # version 1.01
-        elif marker == 0xEE and data[content : content + 5] == b"Adobe" and data[content + 11] > 2:
-            mended[content + 11] = 2 if data[at + 9] == 4 else 1  # YCCK or YCbCr
-        elif marker == _SCAN and frame in (0xC0, 0xC1):
-            after = content + 1 + 2 * data[content]
-            mended[after : after + 3] = b"\0\x3f\0"  # all coefficients at once
-    return bytes(mended)
-
-
-def _scans(data: bytes) -> tuple[int, int]:
-    """Where the scans of a JPEG begin and end: what may follow is not the picture's."""
-    start = first_scan(data)
-    end = data.find(b"\xff\xd9", start)
-    return start, end if end >= 0 else len(data)
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
