@@ -148,11 +148,11 @@ def choose_policy(
     if options.threshold:
         return policy.Policy(policy.manual_bands(options.threshold), False, decisions)
     wanted = {"clean_rejected": options.max_clean_loss, "artifacts_kept": options.max_artifacts_left}
-    if options.calibrate and records is None:
+    decided = read_decisions(options.calibrate) if options.calibrate else None
+    if decided is not None and records is None:
         return policy.Policy(policy.NO_BANDS, False)
-    if options.calibrate:
-        decided = read_decisions(options.calibrate)
-        drawn = calibration.read_sample(options.out / sample.SAMPLE)
+    if decided is not None:
+        drawn = calibration.decided_sample(options.out)
         return calibration.calibrated_policy(records, decided, drawn, **wanted, decisions=decisions)
     scores = None if records is None else np.array([one.probability for one in records if one.probability is not None])
     wanted |= {"prevalence": options.prevalence, "without_promise": options.without_promise}
@@ -249,8 +249,9 @@ def audit(
 ) -> acceptance.AuditStatement | None:
     """What the decisions on the random sample say, which is written down: a later sample has to count it."""
     wanted = {KEEP: options.max_artifacts_left, REJECT: options.max_clean_loss}
-    found = acceptance.audit(drawn, groups, rules.decisions, wanted)
-    if found and found.bounds and not drawn.stated:
+    found = None if options.calibrate else acceptance.audit(drawn, groups, rules.decisions, wanted)
+    said = rules.certified if options.calibrate else found and found.bounds
+    if drawn and said and not drawn.stated:
         sample.write_record(options.out, replace(drawn, stated=True))
     return found
 

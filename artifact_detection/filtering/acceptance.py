@@ -21,7 +21,7 @@ from scipy import stats
 from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.results import Judged
-from artifact_detection.filtering.sample import AUDITED, RECORD, SAMPLE, AuditSample, changed_bands
+from artifact_detection.filtering.sample import AUDITED, EDITED, AuditSample, changed_bands
 from artifact_detection.intervals import CONFIDENCE
 
 WORDS = {KEEP: ("kept", "have artifacts"), REJECT: ("rejected", "are clean")}
@@ -115,9 +115,7 @@ def audit(
         no_sample = "no bound from the decisions: they are no random sample, --audit N draws one"
         return AuditStatement([], 1.0, 0, [no_sample]) if decisions else None
     if not sample.drawn:
-        return AuditStatement(
-            [], 1.0, 0, [f"no statement: {SAMPLE} is not the one that {RECORD} describes; --audit draws anew"]
-        )
+        return AuditStatement([], 1.0, 0, [f"no statement: {EDITED}"])
     changed, bounds, remarks = changed_bands(sample, groups), [], []
     for band in AUDITED:
         side, total = WORDS[band][0], len(groups[band])

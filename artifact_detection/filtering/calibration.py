@@ -17,44 +17,51 @@ from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.evaluation.thresholds import fit_platt
 from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, logits_of
-from artifact_detection.filtering.sample import SAMPLE
+from artifact_detection.filtering.sample import EDITED, SAMPLE, digest_of, read_sample
 from artifact_detection.filtering.store import Record
+from artifact_detection.intervals import CONFIDENCE
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.system.tables import read_table
 
-COLUMNS = ("path", "sha256", "band", "probability", "inclusion")
 LABELS = {KEEP: CLEAN, REJECT: ARTIFACT}
 SAME_SCORE = 1e-3  # how far a score may have moved since the sample was drawn
+NOTHING_DECIDED = (
+    "--calibrate: no image of these was decided clean or an artifact (keep or reject, the file unchanged since): draw "
+    "a sample with --audit, look at it on the review page and export decisions.csv"
+)
 CONDITION = "for the images that the sample was drawn from, before --decisions and --stability"
 NO_SAMPLE = f"the decided images are no random sample of these, there is no {SAMPLE}: draw one with --audit"
-OTHER_SCORES = "the sample was drawn by band, with scores that have changed since: draw another one"
+OTHER_IMAGES = "images came, went or changed since the sample was drawn: draw another one with --audit"
+AGAIN = (
+    "this is sample {number} that was looked at here: one of the promises on all of them is wrong with a chance of up "
+    "to {chance:.0%}"
+)
+OTHER_SCORES = "the sample was drawn by band, with scores that have changed since: draw another one with --audit"
 
 
 @dataclass(frozen=True)
 class DecidedSample:
     """A random sample: path and sha256 of each image, and (n,) each: the band that it was drawn from, its probability
-    of artifacts then, and the probability of having been drawn."""
+    of artifacts then, and the probability of having been drawn.
+
+    images: the digest of all that it was drawn from. number: how many samples were looked at here, this one included.
+    """
 
     keys: list[tuple[str, str]]
     bands: np.ndarray
     probabilities: np.ndarray
     inclusion: np.ndarray
+    images: str
+    number: int = 1
 
 
-def read_sample(path: Path) -> DecidedSample | None:
-    """What audit.csv says, None if there is none. Raises PolicyError if it is damaged."""
-    if not path.exists():
+def decided_sample(folder: Path) -> DecidedSample | None:
+    """The folder's sample, None if there is none; without images if audit.csv was edited. Raises SampleError."""
+    sample = read_sample(folder)
+    if sample is None:
         return None
-    try:
-        rows = list(read_table(path, COLUMNS))
-        values = np.array([[float(row["probability"]), float(row["inclusion"])] for row in rows]).reshape(-1, 2)
-    except ValueError as error:
-        raise PolicyError(f"{path}: {error}") from error
-    if not ((values[:, 1] > 0) & (values[:, 1] <= 1)).all():
-        raise PolicyError(f"{path}: inclusion is a probability above 0")
-    return DecidedSample(
-        [(row["path"], row["sha256"]) for row in rows], np.array([row["band"] for row in rows]), *values.T
-    )
+    columns = ([getattr(row, name) for row in sample.drawn] for name in ("band", "probability", "inclusion"))
+    keys = [row.key for row in sample.drawn]
+    return DecidedSample(keys, *map(np.array, columns), sample.everything, sample.earlier + 1)
 
 
 def calibrated_policy(
@@ -80,7 +87,9 @@ def calibrated_policy(
     bands = _bands(sample, known, decided, policy, clean_rejected, artifacts_kept)
     done = sum(decided.get(key) in LABELS for key in sample.keys)
     counted = f"{done} of the {len(sample.keys)} images drawn are decided, the others count as wrong"
-    return replace(policy, bands=bands, certified=True, notes=(fitted, counted))
+    chance = min(1, 2 * (1 - CONFIDENCE) * sample.number)  # two bands a sample
+    again = [AGAIN.format(number=sample.number, chance=chance)] if sample.number > 1 else []
+    return replace(policy, bands=bands, certified=True, notes=(fitted, counted, *again))
 
 
 def _fit(known: dict, decided: dict, sample: DecidedSample | None) -> tuple[float, float, int]:
@@ -89,7 +98,7 @@ def _fit(known: dict, decided: dict, sample: DecidedSample | None) -> tuple[floa
     chance = dict(zip(sample.keys, sample.inclusion, strict=True)) if sample else {}
     keys = [key for key, choice in decided.items() if key in known and choice in LABELS]
     if not keys:
-        raise PolicyError("--calibrate: none of the decisions is about these images")
+        raise PolicyError(NOTHING_DECIDED)
     logits = logits_of(np.array([known[key] for key in keys]))
     weights = np.array([1 / chance.get(key, 1.0) for key in keys])
     return *fit_platt(np.array([LABELS[decided[key]] for key in keys]), logits, weights), len(keys)
@@ -97,8 +106,12 @@ def _fit(known: dict, decided: dict, sample: DecidedSample | None) -> tuple[floa
 
 def _why_not(sample: DecidedSample | None, known: dict) -> str:
     """Why the sample certifies nothing; empty if it does."""
-    if sample is None or not sample.keys:
+    if sample is None:
         return NO_SAMPLE
+    if not sample.keys:
+        return EDITED
+    if digest_of(known) != sample.images:
+        return OTHER_IMAGES
     moved = [abs(known[key] - p) for key, p in zip(sample.keys, sample.probabilities, strict=True) if key in known]
     by_band = not _is_plain(sample, len(known))
     return OTHER_SCORES if by_band and max(moved, default=1) > SAME_SCORE else ""

@@ -115,7 +115,39 @@ def _problems(options: argparse.Namespace) -> list[tuple[object, str]]:
             "--max-clean-loss and --max-artifacts-left are shares between 0 and 1",
         ),
         (not 0 <= low <= high <= 1, "--prevalence takes two shares between 0 and 1, the lower first"),
-        (options.calibrate and options.threshold, "--calibrate chooses the thresholds: leave out --threshold"),
         *((count is not None and count < 1, f"--{name} is at least 1") for name, count in counts),
         (not 0 <= (options.stability or 0) <= 1, "--stability is a distance between 0 and 1"),
+        *_contradictions(options),
+    ]
+
+
+def _contradictions(options: argparse.Namespace) -> list[tuple[object, str]]:
+    """Flags that make no sense together, each with what to do instead."""
+    acts = options.inputs or options.action != "report" or options.export
+    looks = options.audit or options.calibrate or options.decisions or options.threshold
+    other_bands = "--calibrate" if options.calibrate else "--threshold" if options.threshold else ""
+    return [
+        (
+            options.undo and (acts or looks),
+            "--undo takes the whole run back, and nothing beside --out and --restore-to: undo first, then filter",
+        ),
+        (options.restore_to and not options.undo, "--restore-to says where --undo puts images: pass it with --undo"),
+        (options.null and options.action != "list", "--null is about lists of paths: pass it with --action list"),
+        (
+            options.calibrate and options.threshold,
+            "--calibrate chooses the thresholds: leave out --threshold, or --calibrate",
+        ),
+        (
+            options.audit and options.calibrate,
+            "--audit draws the sample that --calibrate certifies the bands on: first --audit alone, look at the sample "
+            "on the review page and export decisions.csv, then --calibrate decisions.csv without --audit",
+        ),
+        (
+            options.prevalence and other_bands,
+            f"--prevalence is for validation's promise, which {other_bands} replaces: leave out one of them",
+        ),
+        (
+            options.without_promise and other_bands,
+            f"--without-promise is for validation's bands, which {other_bands} replaces: leave out one of them",
+        ),
     ]

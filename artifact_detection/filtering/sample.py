@@ -7,7 +7,7 @@ now, takes a new one, from fresh random numbers: so it does not matter what was 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from artifact_detection.system.tables import read_table, write_table
 
 SAMPLE, RECORD = "audit.csv", "audit.json"
 AUDITED = (KEEP, REJECT)  # the bands that nobody looks at otherwise
+EDITED = f"{SAMPLE} is not the one that {RECORD} describes; --audit draws anew"
 
 
 class SampleError(Exception):
@@ -51,6 +52,8 @@ COLUMNS = tuple(one.name for one in fields(Drawn))
 class AuditSample:
     """size: images wanted of each band; edges: of the bands; population, digest: how many and which images, by band.
 
+    everything: the digest of the images of all bands.
+
     earlier: samples before this one that a statement was made on; stated: whether one was made on this one.
     checksum: SHA-256 of audit.csv.
     """
@@ -61,6 +64,7 @@ class AuditSample:
     edges: tuple[float | None, float | None]
     population: dict[str, int]
     digest: dict[str, str]
+    everything: str = ""
     earlier: int = 0
     stated: bool = False
     checksum: str = ""
@@ -86,8 +90,13 @@ def changed_bands(sample: AuditSample, groups: dict[str, list[Judged]]) -> list[
     return [band for band in BANDS if _digest(groups[band]) != sample.digest[band]]
 
 
-def _digest(rows: Sequence[Judged]) -> str:
-    return hashlib.sha256("\n".join(map(repr, (key_of(row.record) for row in rows))).encode()).hexdigest()
+def _digest(rows: Iterable[Judged]) -> str:
+    return digest_of(key_of(row.record) for row in rows)
+
+
+def digest_of(keys: Iterable[Key]) -> str:
+    """SHA-256 of these images' names and contents, in whatever order they come."""
+    return hashlib.sha256("\n".join(map(repr, sorted(keys))).encode()).hexdigest()
 
 
 def draw(
@@ -103,7 +112,8 @@ def draw(
         for place, (band, row) in enumerate(mixed)
     )
     population, digest = ({band: of(groups[band]) for band in BANDS} for of in (len, _digest))
-    return AuditSample(size, seed, model, policy.edges(), population, digest, earlier, drawn=drawn)
+    everything = _digest(row for band in BANDS for row in groups[band])
+    return AuditSample(size, seed, model, policy.edges(), population, digest, everything, earlier, drawn=drawn)
 
 
 def _choose(rows: Sequence[Judged], size: int, seed: Sequence[int]) -> list[Judged]:
@@ -133,7 +143,8 @@ def read_sample(folder: Path) -> AuditSample | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        sample = AuditSample(**record | {"edges": tuple(record["edges"])})
+        by_band = {name: {band: record[name][band] for band in BANDS} for name in ("population", "digest")}
+        sample = AuditSample(**record | by_band | {"edges": tuple(record["edges"])})
     except (ValueError, TypeError, KeyError) as error:
         raise SampleError(f"{path} is damaged: delete it and {SAMPLE} to draw a new sample") from error
     if not table.exists() or sha256_file(table) != sample.checksum:
@@ -160,5 +171,10 @@ def update(
         before and before.drawn and before.size == size and not changed_bands(before, groups)
     ):  # fmt: skip
         return before
-    seed, earlier = (before.seed + 1, before.earlier + before.stated) if before else (0, 0)
+    seed, earlier = (before.seed + 1, before.earlier + _was_looked_at(before, policy.decisions)) if before else (0, 0)
     return write_sample(folder, draw(groups, size, policy, model, seed, earlier))
+
+
+def _was_looked_at(sample: AuditSample, decisions: Decisions) -> bool:
+    """Whether what was seen may have been a reason to draw again, said or not."""
+    return sample.stated or any(row.key in decisions for row in sample.drawn)

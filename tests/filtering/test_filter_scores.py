@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
-from tests.filtering.runs import THRESHOLDS, read_scores, run, snapshot
+from tests.filtering.runs import THRESHOLDS, read_rows, read_scores, run, snapshot
 
 
 def test_report_names_every_image_and_touches_none(images, model, tmp_path, capsys):
@@ -71,23 +72,9 @@ def test_nothing_is_placed_on_a_promise_about_other_images(images, model, tmp_pa
 
 
 def test_calibration_on_what_was_decided(images, model, tmp_path, capsys):
-    out = tmp_path / "out"
-    run(images, *THRESHOLDS, model=model, out=out)
+    out, command = decide_on_a_sample(images, model, tmp_path)
     rows = [row for row in read_scores(out).values() if not row["error"]]
-    lines = [f"{row['path']},{row['sha256']}" for row in rows]
-    audit = [
-        f"{line},{row['band']},{row['probability']},1.0,{n}"
-        for n, (line, row) in enumerate(zip(lines, rows, strict=True))
-    ]
-    (out / "audit.csv").write_text("\n".join(["path,sha256,band,probability,inclusion,order", *audit, ""]))
-    decided = [
-        f"{line},{'reject' if float(row['probability']) > 0.8 else 'keep'}"
-        for line, row in zip(lines, rows, strict=True)
-    ]
-    (tmp_path / "decisions.csv").write_text("\n".join(["path,sha256,decision", *decided, ""]))
     capsys.readouterr()
-    limits = ("--max-clean-loss", "0.5", "--max-artifacts-left", "0.4")
-    command = (images, "--calibrate", tmp_path / "decisions.csv", *limits)
     assert run(*command, model=model, out=out) == 1
     text = capsys.readouterr().out
     assert "come from 20 decided images" in text and "20 of the 20 images drawn are decided" in text
@@ -96,6 +83,39 @@ def test_calibration_on_what_was_decided(images, model, tmp_path, capsys):
     assert {row["band"] for row in calibrated.values()} >= {"keep", "reject"}
     assert any(row["probability"] != calibrated[row["path"]]["probability"] for row in rows)
     assert run(*command, model=model, out=out) == 1 and read_scores(out) == calibrated
+    assert json.loads((out / "audit.json").read_text())["stated"]  # a later sample counts this one
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda text: text.replace(",keep,", ",reject,", 1), "not the one that audit.json describes; --audit draws"),
+        (lambda text: text[: text.rindex("\n", 0, -1) + 1], "not the one that audit.json describes; --audit draws"),
+        (lambda text: text.replace(",1.0,", ",0.9,", 1), "not the one that audit.json describes; --audit draws"),
+        (lambda text: None, "not the one that audit.json describes; --audit draws"),
+    ],
+    ids=["by hand", "a row less", "a probability", "gone"],
+)
+def test_an_edited_sample_certifies_nothing(images, model, tmp_path, capsys, edit, said):
+    out, command = decide_on_a_sample(images, model, tmp_path)
+    text = edit((out / "audit.csv").read_text())
+    (out / "audit.csv").unlink() if text is None else (out / "audit.csv").write_text(text)
+    capsys.readouterr()
+    assert run(*command, "--action", "copy", model=model, out=out) == 1
+    text = capsys.readouterr().out
+    assert said in text and "at most" not in text and "keep 0, review 20, reject 0" in text
+
+
+def decide_on_a_sample(images: Path, model: Path, folder: Path) -> tuple[Path, tuple]:
+    """All images are drawn, and decided by their score; the output folder, and a command to calibrate on that."""
+    out, decisions = folder / "out", folder / "decisions.csv"
+    run(images, *THRESHOLDS, "--audit", "20", model=model, out=out)
+    choices = (
+        f"{row['path']},{row['sha256']},{'reject' if float(row['probability']) > 0.8 else 'keep'}"
+        for row in read_rows(out / "audit.csv")
+    )
+    decisions.write_text("\n".join(["path,sha256,decision", *choices, ""]))
+    return out, (images, "--calibrate", decisions, "--max-clean-loss", "0.5", "--max-artifacts-left", "0.4")
 
 
 def test_nothing_certified_says_what_to_pass(images, model, tmp_path, capsys):

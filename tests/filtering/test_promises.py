@@ -11,10 +11,12 @@ from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, Checkpoi
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering import estimates
-from artifact_detection.filtering.calibration import DecidedSample, calibrated_policy, read_sample
+from artifact_detection.filtering.calibration import DecidedSample, calibrated_policy
+from artifact_detection.filtering.decisions import key_of
 from artifact_detection.filtering.estimates import NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
 from artifact_detection.filtering.promises import promised_policy
+from artifact_detection.filtering.sample import digest_of
 from artifact_detection.filtering.store import Record
 from tests.evaluation.simulation import draw, most
 
@@ -180,7 +182,8 @@ def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, flo
         chosen = rng.permutation(members)[:size]
         rows += chosen.tolist()
         inclusion += [len(chosen) / len(members)] * len(chosen)
-    return DecidedSample([(str(row), "s") for row in rows], bands[rows], p[rows], np.array(inclusion))
+    keys, images = [(str(row), "s") for row in rows], digest_of(map(key_of, records))
+    return DecidedSample(keys, bands[rows], p[rows], np.array(inclusion), images)
 
 
 @pytest.mark.parametrize(
@@ -240,16 +243,34 @@ def test_a_sample_by_band_needs_the_scores_that_it_was_drawn_with():
     assert "scores that have changed" in " ".join(calibrated_policy(records, decided, sample, **LIMITS).sentences())
 
 
-def test_decisions_about_other_images_are_refused():
-    with pytest.raises(PolicyError, match="none of the decisions"):
-        calibrated_policy([Record("a", -1, 1, 1, sha256="s", probability=0.5)], {("b", "s"): KEEP}, None, **LIMITS)
+@pytest.mark.parametrize("said", [{("b", "s"): KEEP}, {("a", "s"): REVIEW}, {}], ids=["other", "unsure", "none"])
+def test_decisions_that_decide_nothing_here_are_refused(said):
+    with pytest.raises(PolicyError, match="no image of these was decided"):
+        calibrated_policy([Record("a", -1, 1, 1, sha256="s", probability=0.5)], said, None, **LIMITS)
 
 
-def test_the_sample_is_read_as_it_was_written(tmp_path):
-    assert read_sample(tmp_path / "audit.csv") is None
-    (tmp_path / "audit.csv").write_text("path,sha256,band,probability,inclusion,order\na,s,keep,0.25,0.5,0\n")
-    sample = read_sample(tmp_path / "audit.csv")
-    assert (sample.keys, sample.bands.tolist(), sample.inclusion.tolist()) == ([("a", "s")], ["keep"], [0.5])
-    (tmp_path / "audit.csv").write_text("path,sha256,band,probability,inclusion,order\na,s,keep,0.25,0,0\n")
-    with pytest.raises(PolicyError, match="inclusion"):
-        read_sample(tmp_path / "audit.csv")
+@pytest.mark.parametrize("change", ["new", "gone", "changed"])
+def test_a_sample_of_other_images_certifies_nothing(change):
+    rng = np.random.default_rng(0)
+    targets, records = user(rng, 2000, 0.3, 6.0)
+    sample = drawn_by_band(rng, records, 300, (0.0, 0.0))
+    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    other = next(record for record in records if key_of(record) not in decided)
+    if change == "new":
+        records.append(replace(other, path="new"))
+    elif change == "gone":
+        records.remove(other)
+    else:
+        other.sha256 = "t"
+    policy = calibrated_policy(records, decided, sample, **LIMITS)
+    assert policy.edges() == (None, None) and not policy.certified
+    assert "since the sample was drawn: draw another one with --audit" in " ".join(policy.sentences())
+
+
+def test_a_further_sample_says_what_all_promises_are_worth():
+    rng = np.random.default_rng(0)
+    targets, records = user(rng, 2000, 0.3, 6.0)
+    sample = replace(drawn_by_band(rng, records, 300, (0.0, 0.0)), number=2)
+    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    policy = calibrated_policy(records, decided, sample, **LIMITS)
+    assert policy.certified and "sample 2" in policy.sentences()[-1] and "up to 20%" in policy.sentences()[-1]

@@ -1,0 +1,28 @@
+"""Flags that make no sense together are refused in one sentence that says what to do."""
+
+import pytest
+
+import filter_images
+
+
+@pytest.mark.parametrize(
+    ("flags", "advice"),
+    [
+        ("x --audit 5 --calibrate d.csv", "first --audit alone, look at the sample on the review page"),
+        ("x --threshold 0.5 --calibrate d.csv", "leave out --threshold"),
+        ("x --threshold 0.5 --prevalence 0 1", "--prevalence is for validation's promise"),
+        ("x --calibrate d.csv --prevalence 0 1", "--prevalence is for validation's promise"),
+        ("x --calibrate d.csv --without-promise", "leave out one of them"),
+        ("x --threshold 0.5 --without-promise", "leave out one of them"),
+        ("x --restore-to y", "pass it with --undo"),
+        ("x --null", "pass it with --action list"),
+        ("x --undo", "undo first, then filter"),
+        ("--undo --audit 5", "undo first, then filter"),
+        ("--undo --action move", "undo first, then filter"),
+    ],
+)
+def test_flags_without_sense_are_refused(tmp_path, capsys, flags, advice):
+    with pytest.raises(SystemExit) as stop:
+        filter_images.main([*flags.split(), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2 and not (tmp_path / "out").exists()
+    assert advice in capsys.readouterr().err.splitlines()[-1]
