@@ -91,8 +91,12 @@ def best_cut(scores: Scores) -> float:
     return float(values[np.argmax(passed - missed)])
 
 
-def mixture_p_value(labelled: Scores, probabilities: np.ndarray, seed: int = 0) -> float:
+def mixture_p_value(
+    labelled: Scores, probabilities: np.ndarray, within: tuple[float, float] = (0.0, 1.0), seed: int = 0
+) -> float:
     """The chance of scores this far from the best mixture of the two classes, if they are such a mixture.
+
+    within: the mixture's share of artifacts. Where it may be any, clean images that score like artifacts pass for them.
 
     Distance: mean squared difference of the distribution functions (Cramér and von Mises), least over the share of
     artifacts. Its distribution under the null by resampling all three sets, the third from the best mixture. That the
@@ -103,14 +107,14 @@ def mixture_p_value(labelled: Scores, probabilities: np.ndarray, seed: int = 0) 
     edges = np.unique(np.concatenate([np.quantile(one, ranks, method="lower") for one in (known, probabilities)]))
     sets = labelled.clean, labelled.artifacts, probabilities
     clean, artifacts, new = (_histogram(one, edges) for one in sets)  # (cells,) shares
-    distance, share = _distance(*(one[None] for one in (clean, artifacts, new)))
+    distance, share = _distance(*(one[None] for one in (clean, artifacts, new)), within)
     rng = np.random.default_rng(seed)
     mixture = share[0] * artifacts + (1 - share[0]) * clean
     draws = (
         rng.multinomial(len(one), shares, RESAMPLES) / len(one)
         for one, shares in zip(sets, (clean, artifacts, mixture), strict=True)
     )
-    by_chance, _ = _distance(*draws)
+    by_chance, _ = _distance(*draws, within)
     return (1 + int((by_chance >= distance[0]).sum())) / (1 + RESAMPLES)
 
 
@@ -119,9 +123,11 @@ def _histogram(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.bincount(cells, minlength=len(edges) + 1) / len(scores)
 
 
-def _distance(clean: np.ndarray, artifacts: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distance(
+    clean: np.ndarray, artifacts: np.ndarray, new: np.ndarray, within: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Of (R, cells) shares: distances (R,) of `new` to the best mixture, and the mixture's share of artifacts (R,)."""
     f0, f1, f = (np.cumsum(one, axis=1) for one in (clean, artifacts, new))
     apart = f1 - f0
-    share = np.clip(((f - f0) * apart).sum(1) / np.maximum((apart**2).sum(1), 1e-12), 0, 1)  # least squares
+    share = np.clip(((f - f0) * apart).sum(1) / np.maximum((apart**2).sum(1), 1e-12), *within)  # least squares
     return ((f - f0 - share[:, None] * apart) ** 2).mean(1), share

@@ -25,6 +25,7 @@ from artifact_detection.filtering.sample import AUDITED, EDITED, AuditSample, ch
 from artifact_detection.intervals import CONFIDENCE
 
 WORDS = {KEEP: ("kept", "have artifacts"), REJECT: ("rejected", "are clean")}
+NEXT = "look at them on the review page, export decisions.csv, then run this with --decisions decisions.csv"
 WRONG = {KEEP: REJECT, REJECT: KEEP}  # what a person says of an image that does not belong into its band
 
 
@@ -128,7 +129,7 @@ def audit(
         elif any(row.key in decisions for row in sample.of(band)):
             bounds.append(_bound(sample, band, groups[band], decisions, wanted[band]))
         elif total:
-            remarks.append(f"{drawn} of the {total:,} {side} images are drawn at random, none is decided yet")
+            remarks.append(f"{drawn} of the {total:,} {side} images are drawn at random, none is decided yet: {NEXT}")
     number, each = sample.earlier + 1, CONFIDENCE ** len(bounds)
     # Of the samples before, it is not known how many bands they spoke of: two at most.
     spent = sample.earlier * (1 - CONFIDENCE ** len(AUDITED))

@@ -5,16 +5,17 @@ in both) the share pi follows from the share f of images at or above a threshold
 the rates of validation (adjusted count: Gart and Buck, Am. J. Epidemiol. 1966; BBSE: Lipton et al., ICML 2018). Then
 of the images in a cell of scores the share w = pi * P(cell | artifact) / (pi * P(cell | artifact) + (1 - pi) * P(cell
 | clean)) are artifacts. What a person found there is taken off; the rest lies in any part of the cell that was not
-looked at with equal chance. Intervals: the same arithmetic on draws from the Dirichlet posteriors (Jeffreys' prior)
-of the three tables of counts: artifacts and clean images of validation, and the user's images; the numbers in the
-cells are then drawn as well, for they vary even where every rate is known.
+looked at with equal chance. Intervals: the same arithmetic on draws from the posteriors of the rates (Dirichlet,
+Jeffreys' prior) and of the share (any is as likely beforehand); the numbers in the cells are then drawn as well, for
+they vary even where every rate is known.
 
 Where no mixture of the two classes explains the scores, the images are of another kind, and there is no estimate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.evaluation.label_shift import Scores, best_cut
@@ -26,7 +27,7 @@ DRAWS = 4_000
 JEFFREYS = 0.5
 METHOD = (
     "share of artifacts from the share of images above a threshold and validation's true and false positive rates "
-    "(adjusted count), so it need not equal validation's; 95 % intervals from Dirichlet posteriors; what people "
+    "(adjusted count), so it need not equal validation's; 95 % intervals from posteriors; what people "
     "decided is taken as true; assumes that images of a class score as in validation"
 )
 
@@ -79,16 +80,43 @@ def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | No
         raise NoEstimateError(OTHER_IMAGES)
     cut = best_cut(labelled) if cut is None else cut
     edges = _edges(policy, outcome, cut)
-    sets = labelled.artifacts, labelled.clean, outcome.probabilities
+    sets = labelled.artifacts, labelled.clean
     rng = np.random.default_rng(0)
-    artifact, clean, new = (rng.dirichlet(_count(edges, scores) + JEFFREYS, DRAWS) for scores in sets)  # (DRAWS, cells)
+    artifact, clean = (rng.dirichlet(_count(edges, scores) + JEFFREYS, DRAWS) for scores in sets)  # (DRAWS, cells)
     above = np.searchsorted(edges, cut) + 1  # the first cell at or above the cut
-    true_rate, false_rate, found = (draws[:, above:].sum(1) for draws in (artifact, clean, new))
+    true_rate, false_rate = (draws[:, above:].sum(1) for draws in (artifact, clean))
     if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2:
         raise NoEstimateError("in validation the model does not surely tell the classes apart")
-    share = np.clip((found - false_rate) / np.maximum(true_rate - false_rate, 1e-9), 0, 1)[:, None]
+    rows, share = _draw_shares(true_rate, false_rate, outcome.probabilities >= cut, rng)
+    artifact, clean, share = artifact[rows], clean[rows], share[:, None]
     weight = share * artifact / (share * artifact + (1 - share) * clean)  # (DRAWS, cells), of artifacts in a cell
-    return _remaining(edges, outcome, rng.binomial(_count(edges, outcome.probabilities), weight), rng)
+    found = _remaining(edges, outcome, rng.binomial(_count(edges, outcome.probabilities), weight), rng)
+    # Where validation saw none there may be none (modified Jeffreys interval: Brown, Cai, DasGupta, 2001).
+    unseen = {
+        name: replace(getattr(found, name), low=0.0)
+        for name, band, wrong in (("artifacts_kept", KEEP, sets[0]), ("clean_rejected", REJECT, sets[1]))
+        if not _count(edges, wrong)[_count(edges, outcome.probabilities[outcome.bands == band]) > 0].any()
+    }
+    return replace(found, **unseen)
+
+
+def _draw_shares(
+    true_rate: np.ndarray, false_rate: np.ndarray, above: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(DRAWS,) row numbers of the rates, and the share of artifacts with each: draws from their posterior.
+
+    Any share is as likely beforehand: so the share f of images at or above the cut lies evenly between the two rates,
+    and of its posterior, a beta distribution, only the part between them counts. A share that were below 0 is no 0.
+    """
+    counts = above.sum() + JEFFREYS, (~above).sum() + JEFFREYS
+    lowest, highest = special.betainc(*counts, false_rate), special.betainc(*counts, true_rate)
+    apart = true_rate - false_rate
+    weights = np.where(apart > 0, (highest - lowest) / np.maximum(apart, 1e-12), 0)
+    if not weights.sum():  # fewer above the cut than any of these rates explains
+        return np.arange(DRAWS), np.full(DRAWS, float(above.mean() > np.median(true_rate)))
+    rows = rng.choice(DRAWS, DRAWS, p=weights / weights.sum())
+    found = special.betaincinv(*counts, rng.uniform(lowest[rows], highest[rows]))
+    return rows, np.clip((found - false_rate[rows]) / apart[rows], 0, 1)
 
 
 def _edges(policy: Policy, outcome: Outcome, cut: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """From probabilities to keep, review or reject, each with its reason."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,13 +52,16 @@ class Policy:
         """The checkpoint's probabilities (n,) after temperature and shift, rounded."""
         return expit((logits_of(probabilities) + self.shift) / self.temperature).round(DIGITS)
 
-    def calibrate(self, record: Record) -> Record:
-        """The record with calibrated probabilities."""
+    def calibrate_all(self, records: Iterable[Record]) -> list[Record]:
+        """The records with calibrated probabilities; those that have none stay without."""
+        records = list(records)
         if (self.temperature, self.shift) == (1, 0):
-            return record
-        names = [name for name in ("probability", "lowest", "highest") if getattr(record, name) is not None]
-        values = self.calibrated(np.array([getattr(record, name) for name in names]))
-        return replace(record, **dict(zip(names, values.tolist(), strict=True)))
+            return records
+        names = ("probability", "lowest", "highest")
+        known = np.array([[getattr(record, name) for name in names] for record in records], float).reshape(-1, 3)
+        rows = self.calibrated(known).astype(object)
+        rows[np.isnan(known)] = None
+        return [replace(one, **dict(zip(names, row, strict=True))) for one, row in zip(records, rows, strict=True)]
 
     def sentences(self) -> list[str]:
         """What each band promises, for the summary and the report."""

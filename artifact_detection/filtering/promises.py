@@ -15,6 +15,7 @@ OTHER_IMAGES = (
     "these images score unlike any mixture of validation's clean images and artifacts, and none of its promises "
     "holds for them"
 )
+ANY_SHARE = (0.0, 1.0)
 WITHOUT_PROMISE = "pass --without-promise to apply the bands all the same"
 
 
@@ -42,7 +43,7 @@ def promised_policy(
     share = _share(validation, prevalence, probabilities)
     parts = (Scores.of(validation, part) for part in (CHOOSES, CERTIFIES))
     bands = transfer_bands(*parts, share, probabilities, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept)
-    doubts = _doubts(validation, bands, probabilities)
+    doubts = _doubts(validation, bands, probabilities, tuple(prevalence or ANY_SHARE))
     if card and (doubts or _is_empty(bands)):
         return _card_policy(card, decisions or Decisions(), doubts)
     if not doubts or _is_empty(bands):
@@ -63,10 +64,12 @@ def _share(
     return None
 
 
-def _doubts(validation: Validation, bands: Bands, probabilities: np.ndarray | None) -> tuple[str, ...]:
+def _doubts(
+    validation: Validation, bands: Bands, probabilities: np.ndarray | None, within: tuple[float, float]
+) -> tuple[str, ...]:
     """Why the bands' promises do not hold for images with these probabilities; empty if nothing speaks against it."""
-    if probabilities is not None and is_foreign(Scores.judging(validation), probabilities):
-        return (OTHER_IMAGES,)
+    if probabilities is not None and is_foreign(Scores.judging(validation), probabilities, within):
+        return (OTHER_IMAGES if within == ANY_SHARE else f"{OTHER_IMAGES} (with a share of artifacts as stated)",)
     if not validation.injected:
         return ()
     found = f"validation's artifacts are injected ones, in {validation.targets.mean():.0%} of its images"
@@ -75,10 +78,10 @@ def _doubts(validation: Validation, bands: Bands, probabilities: np.ndarray | No
     return (*promises, f"{found}: nothing is known about real ones")
 
 
-def is_foreign(labelled: Scores, probabilities: np.ndarray) -> bool:
-    """Whether images are surely of another kind: no mixture of the two classes scores like them."""
+def is_foreign(labelled: Scores, probabilities: np.ndarray, within: tuple[float, float] = ANY_SHARE) -> bool:
+    """Whether images are surely of another kind: no mixture of the two classes with such a share scores like them."""
     both = len(labelled.clean) and len(labelled.artifacts) and len(probabilities)
-    return bool(both) and mixture_p_value(labelled, probabilities) <= FOREIGN
+    return bool(both) and mixture_p_value(labelled, probabilities, within) <= FOREIGN
 
 
 def _is_empty(bands: Bands) -> bool:

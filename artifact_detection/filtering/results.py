@@ -35,7 +35,7 @@ class Judged:
 
 def judge_all(items: list[Item], stores: Stores, policy: Policy) -> list[Judged]:
     """Every item in input order; one without a record of its present state is an error, never a gap."""
-    records = [policy.calibrate(record) for record in stores.light(items)]
+    records = policy.calibrate_all(stores.light(items))
     return [Judged(*row) for row in zip(items, records, policy.judge_all(records), strict=True)]
 
 

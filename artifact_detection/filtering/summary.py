@@ -9,6 +9,7 @@ import numpy as np
 
 from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.scoring import Scorer
+from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering.acceptance import AuditStatement
 from artifact_detection.filtering.estimates import METHOD, CountEstimate, Estimates, NoEstimateError, Outcome, estimate
@@ -67,9 +68,11 @@ class FilterSummary:
     def _estimate_lines(self) -> list[str]:
         if self.estimates is None:
             return [f"no estimate of what is left: {self.method}"]
+        kept = f"{_text(self.estimates.artifacts_kept)} artifacts left among the kept"
+        rejected = f"{_text(self.estimates.clean_rejected)} clean images among the rejected"
         return [
-            f"estimated: {_text(self.estimates.artifacts_kept)} artifacts left among the kept, "
-            f"{_text(self.estimates.clean_rejected)} clean images among the rejected; "
+            f"estimated: {kept if self.bands[KEEP] else 'nothing is kept'}, "
+            f"{rejected if self.bands[REJECT] else 'nothing is rejected'}; "
             f"{_text(self.estimates.prevalence, percent=True)} of all images have artifacts",
             f"  ({self.method})",
         ]
@@ -78,7 +81,7 @@ class FilterSummary:
 def _text(estimate: CountEstimate, percent: bool = False) -> str:
     form = "{:.1%}" if percent else "{:.0f}"
     value, low, high = (form.format(number) for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
+    return "less than 1" if high == "0" else f"{value} ({low} to {high})"
 
 
 def summarize(

@@ -21,6 +21,7 @@ from artifact_detection.filtering.store import Record
 from tests.evaluation.simulation import draw, most
 
 POLICY = Policy(manual_bands([0.3, 0.7]), False)
+EVEN = Policy(manual_bands([0.75, 0.98]), False)  # where classes of distance 4 meet, and where artifacts begin
 LIMITS = {"clean_rejected": 0.1, "artifacts_kept": 0.05}
 CARD = DefaultBands(0.2, 0.9, "1 % and 10 % false alarms on unseen faces")
 
@@ -63,6 +64,24 @@ def test_intervals_cover_the_truth_at_any_prevalence(monkeypatch, prevalence, lo
         got = (found.prevalence, found.artifacts_kept, found.clean_rejected)
         hits += [one.low <= value <= one.high for one, value in zip(got, truth, strict=True)]
     assert (hits / 150 >= 0.9).all(), hits / 150
+
+
+@pytest.mark.parametrize(
+    ("labelled", "images", "prevalence"), [(150, 1000, 0.05), (400, 300, 0.01), (264, 100, 0.0)], ids=str
+)
+def test_intervals_cover_where_next_to_nothing_is_seen(monkeypatch, labelled, images, prevalence):
+    """A few wrong images, or none, in a band: a share that comes out below 0 is no proof that there are none."""
+    monkeypatch.setattr(estimates, "is_foreign", lambda *_: False)
+    monkeypatch.setattr(estimates, "DRAWS", 800)
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(120):
+        validation, (targets, scores) = draw(rng, labelled, 0.3, 4.0), draw(rng, images, prevalence, 4.0)
+        outcome = untouched(scores, EVEN)
+        found = estimate(Scores(*validation), EVEN, outcome)
+        truth = [((outcome.bands == KEEP) & (targets == 1)).sum(), ((outcome.bands == REJECT) & (targets == 0)).sum()]
+        intervals = found.artifacts_kept, found.clean_rejected, found.prevalence
+        covered.append([a.low <= b <= a.high for a, b in zip(intervals, [*truth, targets.mean()], strict=True)])
+    assert (np.mean(covered, axis=0) >= 0.9).all(), np.mean(covered, axis=0)
 
 
 def test_nothing_is_left_where_a_person_decided_on_everything():
@@ -166,6 +185,23 @@ def test_a_checkpoint_without_validation_scores_is_refused():
 # ---- what a sample of the images themselves can promise
 
 
+def test_records_are_calibrated_together_as_each_alone():
+    """What is None stays so, and the records that were given stay as they are."""
+    policy = Policy(NO_BANDS, False, temperature=2.0, shift=-0.5)
+    records = [
+        Record("a", -1, 1, 1, probability=0.9, lowest=0.2, highest=1.0),
+        Record("b", -1, 1, 1, error="not an image"),
+        Record("c", -1, 1, 1, probability=0.0),
+    ]
+    before = [replace(one) for one in records]
+    for one, found in zip(records, policy.calibrate_all(iter(records)), strict=True):
+        for name in ("probability", "lowest", "highest"):
+            given, value = getattr(one, name), getattr(found, name)
+            assert (value is None) if given is None else (value == policy.calibrated(given) and type(value) is float)
+    assert records == before and policy.calibrate_all([]) == []
+    assert Policy(NO_BANDS, False).calibrate_all(iter(records)) == records
+
+
 def user(rng, count: int, prevalence: float, distance: float) -> tuple[np.ndarray, list[Record]]:
     """A finite set of images: targets and records."""
     targets, probabilities = draw(rng, count, prevalence, distance)
@@ -226,11 +262,12 @@ def test_picked_images_calibrate_but_certify_nothing():
         record.probability = float(1 / (1 + np.exp(-3 * (logit(record.probability) + 1))))
     decided = {(str(n), "s"): REJECT if targets[n] else KEEP for n in range(600)}
     policy = calibrated_policy(records, decided, None, **LIMITS)
-    right = logit(policy.calibrated(np.array([one.probability for one in records])))
+    given = np.array([one.probability for one in records])
+    right = logit(policy.calibrated(given))
     assert policy.temperature > 0.8 and right[targets == 0].mean() < -1
     assert policy.bands == NO_BANDS or policy.edges() == (None, None)
     assert "no random sample" in " ".join(policy.sentences())
-    assert policy.calibrate(records[0]).probability == pytest.approx(policy.calibrated(records[0].probability))
+    assert [one.probability for one in policy.calibrate_all(records)] == policy.calibrated(given).tolist()
 
 
 def test_a_sample_by_band_needs_the_scores_that_it_was_drawn_with():
