@@ -93,7 +93,7 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     found = find(options)
     refuse_unknown_words(found, options)
     if not options.yes:
-        refuse_inverted([*earlier, *found], options.name_label)
+        refuse_inverted([*earlier, *found], options)
     inspect_all(found, earlier)
     if options.table:
         judge_by_table(found, options.table)

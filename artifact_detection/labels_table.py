@@ -22,6 +22,7 @@ class LabelsTable:
     """labels: class index, or None for a row that says none or two, by what the table calls a file.
 
     hashes: SHA-256 of the bytes that were judged, where the table says it. roots: folders that names start from.
+    is_decided: it speaks the filter's words, so that no other label could mean artifacts.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class LabelsTable:
     hashes: dict[str, str]
     contradicted: set[str]
     roots: Sequence[Path] = ()
+    is_decided: bool = False
     used: dict[str, set[Path]] = field(default_factory=dict)
 
     def label_of(self, file: Path) -> int | None:
@@ -80,7 +82,8 @@ def read_labels(path: Path, artifact_label: str | None, roots: Sequence[Path] = 
         raise ValueError(f"{path}: it needs the columns {needed}; there are {', '.join(rows[0])}")
     numbers = [_numbers(rows, column, artifact_label, path) for column in words]
     refuse_nameless([row[files] for row in rows], path)
-    table = LabelsTable(path, {}, {}, set(), roots)
+    is_decided = {row[column].strip().casefold() for row in rows for column in words} <= DECISIONS.keys()
+    table = LabelsTable(path, {}, {}, set(), roots, is_decided)
     for row, *said in zip(rows, *numbers, strict=True):
         name, label = _place(row[files], path.parent), None if said[0] < 0 else said[0]
         if table.labels.setdefault(name, label) != label or len(set(said)) > 1:

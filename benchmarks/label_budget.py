@@ -54,7 +54,7 @@ FALSE_ALARMS = 0.05
 WEIGHT = 4
 KEPT = 0.8  # of the pool, by score
 LAYOUT = 4  # as the filter stores images to tell scenes apart
-RESULTS = ROOT / "benchmarks/results/label_budget.csv"
+RESULTS, FIGURE = ROOT / "benchmarks/results/label_budget.csv", ROOT / "docs/label_budget.png"
 
 
 @torch.inference_mode()
@@ -173,7 +173,7 @@ def plot(summary: pd.DataFrame) -> figures.Figure:
         "recall": f"recall at {FALSE_ALARMS:.0%} false alarms",
         "bound": "artifacts among the kept, at most",
     }
-    figure, axes = figures.panels(len(names))
+    figure, axes = figures.panels(len(names), width=3.4, height=3.2)
     for axis, (measure, name) in zip(axes, names.items(), strict=True):
         for order, colour in zip(ORDERS, (figures.GREY, figures.BLUE), strict=True):
             line = summary.loc[order, measure]
@@ -205,7 +205,8 @@ def parse_arguments() -> argparse.Namespace:
         default=ROOT / ".cache/label_budget",
         help="a folder of its own for every network and limit",
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="and a figure beside it")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--figure", type=Path, default=FIGURE)
     return parser.parse_args()
 
 
@@ -223,7 +224,7 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.output, index=False, float_format="%.4f")
     summary = summarize(table)
-    figures.save(plot(summary), options.output.with_suffix(".png"))
+    figures.save(plot(summary), options.figure)
     print(
         f"{len(faces)} faces, {options.seeds} seeds, {len(FAMILIES)} left-out families; mean and half a 95 % interval"
     )

@@ -65,11 +65,13 @@ class Bound:
 
     def sentence(self) -> str:
         side, fault = WORDS[self.band]
+        if self.decided == self.images:
+            return f"of the {self.images:,} {side} images {self.wrong:,} {fault}: all of them were looked at"
         share = math.ceil(1000 * self.at_most / self.images) / 1000
         found = f"{self.wrong} of {self.decided} looked at"
         open_ = self.drawn - self.decided
         if open_:
-            found += f"; the other {open_} of the sample are not decided and count as wrong"
+            found += f"; the other {open_} of the sample, undecided or unsure, count as wrong until they are decided"
         text = f"of the {self.images:,} {side} images at most {share:.1%} {fault}, with {CONFIDENCE:.0%} confidence"
         text += f": {found}"
         if self.left < self.at_most:

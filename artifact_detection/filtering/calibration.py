@@ -28,6 +28,10 @@ NOTHING_DECIDED = (
     "--calibrate: no image of these was decided clean or an artifact (keep or reject, the file unchanged since): draw "
     "a sample with --audit, look at it on the review page and export decisions.csv"
 )
+LOOK_AT_MORE = (
+    "nothing is decided automatically: look at a larger sample (--audit N without --calibrate, then --calibrate), "
+    "allow more (--max-artifacts-left, --max-clean-loss), or pass --threshold in place of --calibrate"
+)
 CONDITION = "for the images that the sample was drawn from, before --decisions and --stability"
 NO_SAMPLE = f"the decided images are no random sample of these, there is no {SAMPLE}: draw one with --audit"
 OTHER_IMAGES = "images came, went or changed since the sample was drawn: draw another one with --audit"
@@ -79,7 +83,9 @@ def calibrated_policy(
     """
     known = {key_of(one): one.probability for one in records if one.probability is not None}
     temperature, shift, count = _fit(known, decided, sample)
-    policy = Policy(NO_BANDS, False, decisions or Decisions(), temperature=temperature, shift=shift)
+    policy = Policy(
+        NO_BANDS, False, decisions or Decisions(), advice=LOOK_AT_MORE, temperature=temperature, shift=shift
+    )
     fitted = f"temperature {temperature:.2f} and shift {shift:+.2f} of the logits come from {count} decided images"
     problem = _why_not(sample, known)
     if problem:

@@ -47,9 +47,9 @@ class Decisions(dict[Key, str]):
         unmatched = [key for key in self if shas.get(key[0]) != key[1]]
         changed, absent = ({path for path, _ in unmatched if (path in shas) is there} for there in (True, False))
         if changed:
-            yield _named("decisions not used, the file has changed since", changed)
+            yield _named("decisions not used, look again: the file has changed since", changed)
         if absent:
-            yield _named("decisions not used, no such image among the inputs", absent)
+            yield _named("decisions not used, gone or of another run: no such image among the inputs", absent)
 
 
 def key_of(record: Record) -> Key:
@@ -67,6 +67,8 @@ def read_decisions(path: Path) -> Decisions:
         rows = list(read_table(path, COLUMNS))
     except (ValueError, csv.Error) as error:
         raise DecisionError(f"{path}: {error}") from error
+    except OSError as error:
+        raise DecisionError(f"{path}: {error.strerror}: export decisions.csv from the review page") from error
     wrong = next((row for row in rows if row["decision"] not in BANDS), None)
     if wrong:
         raise DecisionError(f"{path}: decision {wrong['decision']!r} of {wrong['path']}; known: {', '.join(BANDS)}")

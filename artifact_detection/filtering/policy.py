@@ -36,8 +36,9 @@ class Verdict:
 class Policy:
     """bands, whether they are certified, and what people decided.
 
-    source: where bands come from that are not certified. notes: what else is to be said about the bands. temperature
-    and shift of the logits: what the checkpoint's probabilities need to be right on these images.
+    source: where bands come from that are not certified. notes: what else is to be said about the bands. advice: what
+    to do where there are none. temperature and shift of the logits: what makes the checkpoint's probabilities right
+    on these images.
     """
 
     bands: Bands
@@ -45,6 +46,7 @@ class Policy:
     decisions: Decisions = field(default_factory=Decisions)
     source: str = "chosen with --threshold, without a promise"
     notes: tuple[str, ...] = ()
+    advice: str = NOTHING_CERTIFIED
     temperature: float = 1.0
     shift: float = 0.0
 
@@ -72,7 +74,7 @@ class Policy:
             texts = ("keep: p <", low), ("reject: p >=", high)
             edges = [f"{text} {edge:g}" for text, edge in texts if edge is not None]
             lines = [f"{', '.join(edges)}; {self.source}"] if edges else []
-        return [*lines, *self.notes, *([NOTHING_CERTIFIED] if low is None and high is None else [])]
+        return [*lines, *self.notes, *([self.advice] if low is None and high is None else [])]
 
     def judge_all(self, records: Sequence[Record]) -> list[Verdict]:
         """The verdict on each record, `judge` for many: one call bands all probabilities."""

@@ -71,17 +71,19 @@ def refuse_unknown_words(rows: list[Row], options: argparse.Namespace) -> None:
             raise UsageError(f"the labels in the names: {error}") from error
 
 
-def refuse_inverted(rows: Iterable[Row], artifact_label: str) -> None:
+def refuse_inverted(rows: Iterable[Row], options: argparse.Namespace) -> None:
     """Raise UsageError if "artifacts" is the majority of a split: then 0 and 1 are probably swapped."""
     by_split: dict[str, dict[Path, int]] = {}
     for row in rows:
         if row.label is not None:
             by_split.setdefault(row.split, {})[row.source] = row.label
-    other = {"0": "1", "1": "0"}.get(artifact_label, "LABEL")
+    other = {"0": "1", "1": "0"}.get(options.name_label, "LABEL")
+    is_decided = options.table and options.table.is_decided
+    remedy = "Pass --yes if" if is_decided else f"Pass --artifact-label {other}, or --yes if"
     for split, by_source in by_split.items():
         share = Prevalence.of(by_source.values())
         if share.looks_inverted:
             raise UsageError(
                 f"these labels look inverted: {share.artifacts} of {share.total} images in {split} would be called "
-                f"artifacts. Pass --artifact-label {other}, or --yes if it is meant"
+                f"artifacts. {remedy} it is meant"
             )

@@ -118,6 +118,8 @@ def test_a_sample_stays_until_it_does_not_fit(tmp_path, scores):
     second = update(tmp_path, replace(first, stated=True), more, 60, RULES, "m")
     assert (second.seed, second.earlier, changed_bands(second, more)) == (1, 1, [])
     assert {row.key for row in second.of(KEEP)} != {row.key for row in first.of(KEEP)}
+    seen = replace(RULES, decisions=Decisions([(second.drawn[0].key, KEEP)]))  # reason enough to draw again
+    assert [update(tmp_path, second, more, 61, rules, "m").earlier for rules in (RULES, seen)] == [1, 2]
 
 
 def test_a_sample_that_was_edited_says_nothing(tmp_path, scores):
@@ -146,7 +148,16 @@ def test_undecided_unsure_and_contradicted_images_count_as_wrong(scores):
     said = [(key, KEEP) for key in others] + [(second, REVIEW), (third, KEEP), (third, REJECT), (others[0], KEEP)]
     (bound,) = statement(sample, scores, said).bounds
     assert (bound.decided, bound.wrong, bound.at_most) == (57, 0, upper_bound(3, 60, 1830))
-    assert "the other 3 of the sample are not decided and count as wrong" in bound.sentence()
+    assert "the other 3 of the sample, undecided or unsure, count as wrong" in bound.sentence()
+
+
+def test_a_band_that_was_looked_at_as_a_whole_needs_no_bound():
+    scores = [0.1] * 4 + [0.9] * 3
+    sample = draw(by_band(judge(scores), RULES), 60, RULES, "m", 0, 0)
+    said = [(row.key, row.band if n else REJECT) for n, row in enumerate(sample.of(KEEP))]
+    assert statement(sample, scores, said).lines()[0] == (
+        "of the 4 kept images 1 have artifacts: all of them were looked at"
+    )
 
 
 def test_found_images_are_taken_out_of_what_is_left(scores):

@@ -96,6 +96,9 @@ def test_wrong_decisions_are_refused(images, model, tmp_path, capsys):
     arguments = (images, *THRESHOLDS, "--decisions", tmp_path / "decisions.csv")
     assert run(*arguments, model=model, out=tmp_path / "out") == 2
     assert "burn" in capsys.readouterr().err
+    (tmp_path / "decisions.csv").unlink()
+    assert run(*arguments, model=model, out=tmp_path / "out") == 2
+    assert "decisions.csv: No such file or directory: export" in capsys.readouterr().err
 
 
 def test_audit_from_sample_to_statement(images, model, tmp_path, capsys):

@@ -252,6 +252,7 @@ def test_what_is_not_decided_counts_as_wrong():
     half = dict(list(decided.items())[::2])
     policy = calibrated_policy(records, half, sample, **LIMITS)
     assert policy.edges() == (None, None) and "150 of the 300 images drawn are decided" in policy.sentences()[-2]
+    assert "look at a larger sample (--audit N without --calibrate" in policy.sentences()[-1]
 
 
 def test_picked_images_calibrate_but_certify_nothing():

@@ -103,7 +103,7 @@ def test_polarity_is_asked(tmp_path, images, capsys):
     rows = [(path, sha(path), "reject") for path in images[:3]] + [(images[3], sha(images[3]), "keep")]
     table = decisions(tmp_path / "decisions.csv", rows)
     assert organize(tmp_path, "--labels", table) == 2
-    assert "3 of 4 images in train would be called artifacts" in capsys.readouterr().err
+    assert "3 of 4 images in train would be called artifacts. Pass --yes if it is meant" in capsys.readouterr().err
     assert organize(tmp_path, "--labels", table, "--yes") == 0
 
 
