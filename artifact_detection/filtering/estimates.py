@@ -6,12 +6,13 @@ the rates of validation (adjusted count: Gart and Buck, Am. J. Epidemiol. 1966; 
 of the images in a cell of scores the share w = pi * P(cell | artifact) / (pi * P(cell | artifact) + (1 - pi) * P(cell
 | clean)) are artifacts. What a person found there is taken off; the rest lies in any part of the cell that was not
 looked at with equal chance. Intervals: the same arithmetic on draws from the posteriors of the rates (Dirichlet,
-Jeffreys' prior) and of the share (any is as likely beforehand); the numbers in the cells are then drawn as well, for
-they vary even where every rate is known.
+Jeffreys' prior) and of the share; the numbers in the cells are then drawn as well, for they vary even where every rate
+is known.
 
 Where no mixture of the two classes explains the scores, the images are of another kind, and there is no estimate.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,6 +59,15 @@ class Estimates:
     artifacts_kept: CountEstimate
     clean_rejected: CountEstimate
 
+    @classmethod
+    def widest(cls, first: "Estimates", *others: "Estimates") -> "Estimates":
+        """The first, with intervals that hold those of all."""
+        found = {}
+        for name, value in vars(first).items():
+            ranges = [getattr(one, name) for one in (first, *others)]
+            found[name] = replace(value, low=min(one.low for one in ranges), high=max(one.high for one in ranges))
+        return cls(**found)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -87,10 +97,12 @@ def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | No
     true_rate, false_rate = (draws[:, above:].sum(1) for draws in (artifact, clean))
     if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2:
         raise NoEstimateError("in validation the model does not surely tell the classes apart")
-    rows, share = _draw_shares(true_rate, false_rate, outcome.probabilities >= cut, rng)
-    artifact, clean, share = artifact[rows], clean[rows], share[:, None]
-    weight = share * artifact / (share * artifact + (1 - share) * clean)  # (DRAWS, cells), of artifacts in a cell
-    found = _remaining(edges, outcome, rng.binomial(_count(edges, outcome.probabilities), weight), rng)
+    found = Estimates.widest(
+        *(
+            _remaining(edges, outcome, _draw_artifacts(edges, outcome, artifact[rows], clean[rows], share, rng), rng)
+            for rows, share in _draw_shares(true_rate, false_rate, outcome.probabilities >= cut, rng)
+        )
+    )
     # Where validation saw none there may be none (modified Jeffreys interval: Brown, Cai, DasGupta, 2001).
     unseen = {
         name: replace(getattr(found, name), low=0.0)
@@ -102,21 +114,34 @@ def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | No
 
 def _draw_shares(
     true_rate: np.ndarray, false_rate: np.ndarray, above: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """(DRAWS,) row numbers of the rates, and the share of artifacts with each: draws from their posterior.
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(DRAWS,) row numbers of the rates, and the share of artifacts with each, twice.
 
-    Any share is as likely beforehand: so the share f of images at or above the cut lies evenly between the two rates,
-    and of its posterior, a beta distribution, only the part between them counts. A share that were below 0 is no 0.
+    First the share as it comes out, with all below 0 as 0: where next to nothing is above the cut, that is a certain 0.
+    Then, if there is any, its posterior where any share is as likely beforehand, so that the share f of images at or
+    above the cut lies evenly between the two rates: the part between them of a beta distribution. That is never 0.
     """
-    counts = above.sum() + JEFFREYS, (~above).sum() + JEFFREYS
+    counts, apart = (above.sum() + JEFFREYS, (~above).sum() + JEFFREYS), np.maximum(true_rate - false_rate, 1e-9)
+    yield np.arange(DRAWS), np.clip((rng.beta(*counts, DRAWS) - false_rate) / apart, 0, 1)
     lowest, highest = special.betainc(*counts, false_rate), special.betainc(*counts, true_rate)
-    apart = true_rate - false_rate
-    weights = np.where(apart > 0, (highest - lowest) / np.maximum(apart, 1e-12), 0)
-    if not weights.sum():  # fewer above the cut than any of these rates explains
-        return np.arange(DRAWS), np.full(DRAWS, float(above.mean() > np.median(true_rate)))
-    rows = rng.choice(DRAWS, DRAWS, p=weights / weights.sum())
-    found = special.betaincinv(*counts, rng.uniform(lowest[rows], highest[rows]))
-    return rows, np.clip((found - false_rate[rows]) / apart[rows], 0, 1)
+    weights = np.where(true_rate > false_rate, (highest - lowest) / apart, 0)
+    if weights.sum():
+        rows = rng.choice(DRAWS, DRAWS, p=weights / weights.sum())
+        found = special.betaincinv(*counts, rng.uniform(lowest[rows], highest[rows]))
+        yield rows, np.clip((found - false_rate[rows]) / apart[rows], 0, 1)
+
+
+def _draw_artifacts(
+    edges: np.ndarray,
+    outcome: Outcome,
+    artifact: np.ndarray,
+    clean: np.ndarray,
+    share: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(DRAWS, cells): how many artifacts there are, where the classes' shares of each cell are these."""
+    artifact, clean = share[:, None] * artifact, (1 - share[:, None]) * clean
+    return rng.binomial(_count(edges, outcome.probabilities), artifact / (artifact + clean))
 
 
 def _edges(policy: Policy, outcome: Outcome, cut: float) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_intervals_cover_the_truth_at_any_prevalence(monkeypatch, prevalence, lo
 
 
 @pytest.mark.parametrize(
-    ("labelled", "images", "prevalence"), [(150, 1000, 0.05), (400, 300, 0.01), (264, 100, 0.0)], ids=str
+    ("labelled", "images", "prevalence"), [(150, 1000, 0.05), (400, 300, 0.01), (264, 100, 0.0), (264, 5000, 0.0)]
 )
 def test_intervals_cover_where_next_to_nothing_is_seen(monkeypatch, labelled, images, prevalence):
     """A few wrong images, or none, in a band: a share that comes out below 0 is no proof that there are none."""
