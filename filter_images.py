@@ -59,7 +59,8 @@ from artifact_detection.filtering.store import (
     earlier_versions,
     forget_all,
 )
-from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.files import is_replaceable
+from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.ownership import NotOursError
@@ -164,6 +165,8 @@ def gather(options: argparse.Namespace, manifest: Manifest[actions.Placement]) -
     items = options.out / WORK / ITEMS
     found = Inputs.scan(options.inputs, options.out)
     actions.refuse(options.action, found.items)
+    if export.MASKS in options.export:
+        export.claim_masks(options.out, MAKER)
     found.items = in_earlier_order(found.items, read_items(items), actions.places(manifest))
     if not found.items:
         raise InputError(f"no image in {', '.join(options.inputs)}")
@@ -235,7 +238,7 @@ def finish(
     if options.gallery:
         todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint.threshold)
         places.append(f"review page: {show(options, manifest, scorer, rules, judged, facts, todo)}")
-    else:
+    elif is_replaceable(options.out / REPORT):
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
     print(facts.text(), *places, sep="\n")
     unusable = facts.bands["error"]

@@ -157,7 +157,7 @@ def cross_validate(
 ) -> None:  # fmt: skip
     """A training per fold; then every training image's prediction by a model that never saw it, and what it doubts."""
     if crew.leads:  # before the hours of training, not after them; an earlier version left no record
-        claim(folder, () if (folder / "fold-1" / run_files.LAST).exists() else label_errors.FILES)
+        claim(folder, label_errors.FILES, adopt=(folder / "fold-1" / run_files.LAST).exists())
     groups = data.near_duplicate_groups(images)
     parts = data.split_folds(images.labels, groups, arguments.folds, config.seed)
     for number, (rows, held_out) in enumerate(parts, 1):
@@ -250,6 +250,8 @@ def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainCo
     )  # fmt: skip
     configuration.add_flags(parser)
     arguments = parser.parse_args(argv)
+    if arguments.name and (Path(arguments.name).name != arguments.name or arguments.name == ".."):
+        parser.error("--name is the name of one folder in --runs")
     if arguments.resume and not arguments.name:
         parser.error("--resume needs --name, the run to go on with")
     if arguments.folds and arguments.folds < 2:

@@ -47,7 +47,7 @@ from artifact_detection.organizing.refusals import (
     refuse_own_files,
     refuse_unknown_words,
 )
-from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import first_of, printable

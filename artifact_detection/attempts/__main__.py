@@ -21,7 +21,7 @@ from artifact_detection.attempts.protocols import PROTOCOLS, Job, Protocol, plan
 from artifact_detection.attempts.report import ReportError, write_report
 from artifact_detection.attempts.results import Results
 from artifact_detection.attempts.runner import Place, run_all
-from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.paths import ROOT
 from artifact_detection.training.config import ConfigError
 

@@ -16,7 +16,8 @@ from artifact_detection.attempts.protocols import Job
 from artifact_detection.attempts.results import Results, data_digest, quality
 from artifact_detection.detector.checkpoints import read_state
 from artifact_detection.system import run_files
-from artifact_detection.system.files import FolderBusyError, exclusive_lock, write_atomic
+from artifact_detection.system.files import write_atomic
+from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import end_with_parent
 from artifact_detection.system.tables import to_toml

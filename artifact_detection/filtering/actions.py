@@ -147,11 +147,16 @@ def place(judged: list[Judged], manifest: Manifest[Placement], mode: str, model:
     held = {(row.source, row.offset) for row in stuck} | {row.destination for row in stuck}
     planned = [row for row in planned if not {(row.source, row.offset), row.destination} & held]
     reasons = [why for _, why in manifest.reasons(planned, earlier)]
-    problems += [f"{row.source}: not placed, {why}" for row, why in zip(planned, reasons, strict=True) if why]
+    problems += [f"{_named(row)}: not placed, {why}" for row, why in zip(planned, reasons, strict=True) if why]
     planned = [row for row, why in zip(planned, reasons, strict=True) if not why]
     manifest.write([*stuck, *planned])
     reasons = manifest.carry_out(planned, mode)
-    return problems + [f"{row.source}: {why}" for row, why in zip(planned, reasons, strict=True) if why]
+    return problems + [f"{_named(row)}: {why}" for row, why in zip(planned, reasons, strict=True) if why]
+
+
+def _named(row: Placement) -> str:
+    """The source, and which image of it in a shard."""
+    return str(row.source) if row.offset is None else f"{row.source} ({row.destination})"
 
 
 def _exists(row: Placement, manifest: Manifest[Placement]) -> bool:

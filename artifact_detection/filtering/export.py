@@ -8,6 +8,7 @@ with LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=/. masks/: a
 kept counts as a region.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +22,13 @@ from PIL import Image
 from artifact_detection.detector.localization import Region, draw_regions
 from artifact_detection.filtering.results import Judged, regions_of
 from artifact_detection.labels import FAMILIES
-from artifact_detection.system.files import write_atomic
-from artifact_detection.system.paths import FreeNames, harmless, printable_path
+from artifact_detection.system.files import sha256_file, write_atomic
+from artifact_detection.system.ownership import OwnFolder
+from artifact_detection.system.paths import WORK, FreeNames, harmless, printable_path
 from artifact_detection.system.tables import read_table, write_table
 
 COCO, MASKS, INDEX = "coco.json", "masks", "masks.csv"
+COLUMNS = ("path", "mask", "sha256")  # of masks.csv
 LABEL_STUDIO, INTERFACE = "labelstudio.json", "labelstudio.xml"
 FILES = (COCO, MASKS, LABEL_STUDIO, INTERFACE)  # what an output folder gets
 COLOURS = ((0, 0, 0), (86, 180, 233), (230, 159, 0), (204, 121, 167), (240, 228, 66))  # nothing, then the families
@@ -142,31 +145,50 @@ def _rectangle(number: int, region: Region, width: int, height: int) -> dict:
 
 
 def write_masks(folder: Path, judged: Sequence[Judged], places: dict[str, Path], _model: str) -> Path:
-    """Masks of an earlier run that are not written again are removed; other files in the folder are left alone."""
+    """Masks of an earlier run that are not written again are removed.
+
+    Other files in the folder, and masks that somebody has corrected since, are left alone: new ones get other names.
+    """
     folder = folder / MASKS
-    folder.mkdir(exist_ok=True)
-    earlier = {row["mask"] for row in _earlier(folder / INDEX)}
-    names = _names([row for row in judged if regions_of(row)])
-    table = [{"path": where(row, places), "mask": name} for name, row in names.items()]
-    write_table(folder / INDEX, ("path", "mask"), table + [{"path": "", "mask": name} for name in earlier - set(names)])
+    earlier = _earlier(folder)
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    names = _names([row for row in judged if regions_of(row)], (name for name in files if name not in earlier))
+    table = {name: {"path": where(row, places), "mask": name, "sha256": ""} for name, row in names.items()}
+    leaving = [{"path": "", "mask": name, "sha256": sha256} for name, sha256 in earlier.items() if name not in names]
+    write_table(folder / INDEX, COLUMNS, [*table.values(), *leaving])
     for name, row in names.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / name, _png(draw_regions(regions_of(row), row.record.width, row.record.height)))
-    for name in earlier - set(names):
-        (folder / name).unlink(missing_ok=True)
-    write_table(folder / INDEX, ("path", "mask"), table)
+        data = _png(draw_regions(regions_of(row), row.record.width, row.record.height))
+        write_atomic(folder / name, data, folder / WORK)
+        table[name]["sha256"] = hashlib.sha256(data).hexdigest()
+    for row in leaving:
+        (folder / row["mask"]).unlink(missing_ok=True)
+    write_table(folder / INDEX, COLUMNS, table.values())
     return folder
 
 
-def _earlier(index: Path) -> list[dict[str, str]]:
-    """Rows of masks.csv that can be this module's: no name leads out of the folder."""
-    rows = read_table(index, ("path", "mask")) if index.exists() else []
-    return [row for row in rows if row["mask"] == harmless(row["mask"]) and row["mask"].endswith(".png")]
+def claim_masks(folder: Path, maker: str) -> None:
+    """Raises NotOursError for a folder masks/ with somebody else's masks.csv."""
+    (folder / MASKS).mkdir(exist_ok=True)
+    OwnFolder.claim(folder / MASKS, maker, (INDEX,))
 
 
-def _names(rows: Sequence[Judged]) -> dict[str, Judged]:
+def _earlier(folder: Path) -> dict[str, str]:
+    """The masks of earlier runs that are as they were written, with their SHA-256, "" if a run was killed meanwhile.
+
+    No name leads out of the folder.
+    """
+    rows = read_table(folder / INDEX, COLUMNS) if (folder / INDEX).exists() else []
+    masks = {row["mask"]: row["sha256"] for row in rows if row["mask"] == harmless(row["mask"])}
+    return {
+        name: sha256 for name, sha256 in masks.items()
+        if (folder / name).is_file() and sha256 in ("", sha256_file(folder / name))
+    }  # fmt: skip
+
+
+def _names(rows: Sequence[Judged], taken: Iterable[str]) -> dict[str, Judged]:
     """A file name of its own for each image, below masks/."""
-    free = FreeNames()
+    free = FreeNames(taken)
     names = (Path(harmless(printable_path(Path(row.item.name).as_posix()))).as_posix() for row in rows)
     return {free.take(f"{name}.png"): row for name, row in zip(names, rows, strict=True)}
 

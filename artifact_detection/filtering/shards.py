@@ -74,8 +74,10 @@ def _members(handle: BinaryIO, start: int, end: int) -> Iterator[Member]:
     while position is not None and position + BLOCK <= end:
         try:
             header = _header(handle, position)
-        except tarfile.EOFHeaderError:  # a block of zeros: the end mark
-            return
+        except tarfile.EOFHeaderError:  # a block of zeros: the end, or that of one archive behind which is another
+            empty = False
+            position, budget = _next_header(handle, position + BLOCK, end, budget)
+            continue
         except (tarfile.HeaderError, ValueError, OverflowError) as error:
             empty = False
             yield Member("", position, 0, f"unreadable: damaged tar ({error})")
@@ -98,11 +100,17 @@ def _members(handle: BinaryIO, start: int, end: int) -> Iterator[Member]:
             position, budget = _next_header(handle, data, end, budget)
     if empty:
         yield Member("", start, 0, "unreadable: damaged tar (no header)")
+    elif position is not None and _read(handle, position, end - position).strip(b"\0"):
+        yield Member("", position, 0, "unreadable: damaged tar (it ends within a header)")
+
+
+def _read(handle: BinaryIO, position: int, size: int) -> bytes:
+    handle.seek(position)
+    return handle.read(max(0, size))
 
 
 def _header(handle: BinaryIO, position: int) -> tarfile.TarInfo:
-    handle.seek(position)
-    return tarfile.TarInfo.frombuf(handle.read(BLOCK), "utf-8", "surrogateescape")
+    return tarfile.TarInfo.frombuf(_read(handle, position, BLOCK), "utf-8", "surrogateescape")
 
 
 def _size(header: tarfile.TarInfo, extended: dict[str, str], room: int) -> int:
@@ -120,8 +128,7 @@ def _extension(handle: BinaryIO, header: tarfile.TarInfo, data: int, size: int) 
     """What a header in front of a header says of the next member."""
     if size > MAX_HEADER:
         raise DamagedTarError(f"a header of {size} bytes")
-    handle.seek(data)
-    content = handle.read(size)
+    content = _read(handle, data, size)
     if header.type == tarfile.GNUTYPE_LONGNAME:
         return {"path": os.fsdecode(content.split(b"\0")[0])}
     return dict(_records(content))
@@ -163,8 +170,7 @@ def _next_header(handle: BinaryIO, position: int, end: int, budget: int) -> tupl
     """Where the next block is that says "ustar" and has the right checksum, None if none is near; what is left of the
     bytes that may be searched."""
     while position + BLOCK <= end and budget > 0:
-        handle.seek(position)
-        chunk = handle.read(min(1 << 20, end - position) // BLOCK * BLOCK)
+        chunk = _read(handle, position, min(1 << 20, end - position) // BLOCK * BLOCK)
         if not chunk:
             break
         for at in range(0, len(chunk), BLOCK):

@@ -23,7 +23,7 @@ from artifact_detection.injection.dataset import (
 )
 from artifact_detection.injection.sheet import contact_sheet
 from artifact_detection.labels import Prevalence
-from artifact_detection.system.files import FolderBusyError
+from artifact_detection.system.locks import FolderBusyError
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

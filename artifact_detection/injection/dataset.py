@@ -29,7 +29,8 @@ from artifact_detection.images.listing import list_image_files
 from artifact_detection.images.measure import measure_files
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.system.files import exclusive_lock, write_atomic
+from artifact_detection.system.files import write_atomic
+from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import WORK, lies_in
 from artifact_detection.system.threads import cores

@@ -5,10 +5,11 @@ its final name; a source goes last, and only if it still is what was read. Works
 """
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
-import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,17 +19,17 @@ from artifact_detection.system.paths import RECORD, WORK, same_entry
 
 CHUNK = 1 << 20  # bytes read at a time: memory stays flat whatever the file's size
 UNFINISHED = ".unfinished-"  # how temporary names start
-TRIES = 3  # for a file whose inode is touched meanwhile, by a second link to it for example
+_RECORDING = threading.Lock()
 
 Part = tuple[int, int]  # offset and bytes of what counts of a file
 
 
-class FolderBusyError(OSError):
-    """Another process holds the folder's lock."""
-
-
 class ChangedBytesError(OSError):
     """A file does not hold the bytes that it should hold."""
+
+
+class NotOursError(OSError):
+    """What cannot be used or replaced without touching what is not ours; the message says what to do."""
 
 
 def sha256_file(path: str | Path, part: Part | None = None) -> str:
@@ -60,15 +61,9 @@ def sync_folder(folder: str | Path) -> None:
 
 
 @contextmanager
-def _written(temporary: Path, mode: str = "xb") -> Iterator[BinaryIO]:
-    """A new file, synced when the block ends; nothing is left of it after an error."""
+def _removed_after_an_error(temporary: Path) -> Iterator[None]:
     try:
-        with open(temporary, mode) as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-    except FileExistsError:
-        raise
+        yield
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -78,20 +73,95 @@ def write_atomic(path: str | Path, data: bytes | str | Iterable[str], work: Path
     """Write `data` (text as UTF-8), or piece after piece of it: a reader, at any time, sees the old file or the new.
 
     work: a folder of ours for the unfinished file; else that of `path`'s folder, where there is one, else beside it.
+    Raises NotOursError if a folder of ours has the name for itself, and another file has it.
     """
-    path = Path(path)
+    path, digest, is_named = Path(path), hashlib.sha256(), False
     own = path.parent / WORK
-    work = work or (own if (own / RECORD).exists() else path.parent)
-    temporary = work / f"{UNFINISHED}{secrets.token_hex(8)}"
-    with _written(temporary) as handle:
-        for piece in [data] if isinstance(data, bytes | str) else data:
-            handle.write(piece.encode("utf-8") if isinstance(piece, str) else piece)
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    work = work or next((one for one in (own, path.parent) if one.name == WORK and (one / RECORD).exists()), None)
+    temporary = (work or path.parent) / f"{UNFINISHED}{secrets.token_hex(8)}"
+    # Nobody clears up elsewhere what a kill leaves: there the file gets its name when it is whole.
+    nameless = None if work else _open_nameless(path.parent)
+    with _removed_after_an_error(temporary):
+        with open(temporary if nameless is None else nameless, "wb") as handle:
+            for piece in [data] if isinstance(data, bytes | str) else data:
+                piece = piece.encode("utf-8") if isinstance(piece, str) else piece
+                digest.update(piece)
+                handle.write(piece)
+            handle.flush()
+            os.fsync(handle.fileno())
+            if nameless is not None:
+                is_named = _give_name(nameless, path, temporary)
+        if work == own:
+            _record(path, digest.hexdigest())
+        if not is_named:
+            os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def _open_nameless(folder: Path) -> int | None:
+    """A descriptor of a new file that goes with this process; None where the system has no such files."""
+    if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    except OSError:  # the file system has none, or `folder` is none: then there are better words for it
+        return None
+
+
+def _give_name(descriptor: int, path: Path, otherwise: Path) -> bool:
+    """Name a file `path`, or, if that is taken, `otherwise`; whether it is `path`."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # Only with a folder's descriptor Python links what this leads to, not the link that it is.
+        os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder)
+    except FileExistsError:
+        os.link(f"/proc/self/fd/{descriptor}", otherwise.name, dst_dir_fd=folder)
+        return False
+    finally:
+        os.close(folder)
+    return True
+
+
+def read_record(folder: Path) -> dict:
+    """What a folder's record says, see ownership.py; empty where there is none, or a damaged one."""
+    try:
+        record = json.loads((folder / WORK / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    written = record.get("written", {}) if isinstance(record, dict) else None
+    is_sound = isinstance(written, dict) and all(isinstance(hashes, list) for hashes in written.values())
+    return record if is_sound else {}
+
+
+def recorded(path: Path) -> list[str] | None:
+    """SHA-256 of what runs wrote, or were about to write, under a name that a folder of ours has for itself; None for
+    any other name."""
+    return read_record(path.parent).get("written", {}).get(path.name)
+
+
+def is_replaceable(path: Path) -> bool:
+    """Whether no file has this name that a folder of ours has for itself, or the one that a run wrote."""
+    return set(_present(path)) <= set(recorded(path) or ())
+
+
+def _present(path: Path) -> list[str]:
+    """The SHA-256 of what has this name, none if nothing has it, "" of what is no file of its own."""
+    if not os.path.lexists(path):
+        return []
+    return [sha256_file(path) if path.is_file() and not path.is_symlink() else ""]
+
+
+def _record(path: Path, sha256: str) -> None:
+    """Write down what is about to get this name, so that it is known whenever a kill comes."""
+    with _RECORDING:  # a training writes its history while it saves its states
+        record, known = read_record(path.parent), recorded(path)
+        if known is None:
+            return
+        now = _present(path)
+        if not set(now) <= set(known):
+            raise NotOursError(f"{path} is not of a run, or was changed since: rename it")
+        record["written"][path.name] = [*now, sha256]
+        write_atomic(path.parent / WORK / RECORD, json.dumps(record, indent=1))
 
 
 def copy_verified(
@@ -105,20 +175,18 @@ def copy_verified(
     if os.path.lexists(destination):
         raise FileExistsError(f"{destination} exists")
     digest = hashlib.sha256()
-    with open(source, "rb") as reader, _written(temporary, "wb") as writer:
-        for chunk in _chunks(reader, part):
-            digest.update(chunk)
-            writer.write(chunk)
-        if digest.hexdigest() != expected:
-            raise ChangedBytesError(f"{source} changed while it was in use")
-        writer.flush()  # before the times are copied: a later write would change them again
-        if part is None:
-            shutil.copystat(source, temporary)
-    try:
+    with _removed_after_an_error(temporary):
+        with open(source, "rb") as reader, open(temporary, "wb") as writer:
+            for chunk in _chunks(reader, part):
+                digest.update(chunk)
+                writer.write(chunk)
+            if digest.hexdigest() != expected:
+                raise ChangedBytesError(f"{source} changed while it was in use")
+            writer.flush()  # before the times are copied: a later write would change them again
+            if part is None:
+                shutil.copystat(source, temporary)
+            os.fsync(writer.fileno())
         _rename_new(temporary, destination)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _rename_new(path: str | Path, name: str | Path) -> None:
@@ -172,25 +240,13 @@ def remove_verified(path: str | Path, other: str | Path, sha256: str, aside: Pat
     """
     if same_entry(path, other):
         raise FileExistsError(f"{path} and {other} are one file")
-    for _ in range(TRIES):
-        seen = os.lstat(path)
-        twins = part is None and os.path.samestat(seen, os.stat(other))
-        if sha256_file(path) != sha256 or not (twins or sha256_file(other, part) == sha256):
-            break
-        if _identity(os.lstat(path)) == _identity(seen):
-            return _remove_seen(path, other, seen, aside)
-    raise ChangedBytesError(f"{path} changed while it was in use")
-
-
-def _identity(status: os.stat_result, renamed: bool = False) -> tuple[int, ...]:
-    """What tells one state of a file from another; a new name changes the ctime."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, 0 if renamed else status.st_ctime_ns
-
-
-def _remove_seen(path: str | Path, other: str | Path, seen: os.stat_result, aside: Path) -> None:
+    seen = os.lstat(path)
+    twins = part is None and os.path.samestat(seen, os.stat(other))
+    if sha256_file(path) != sha256 or not (twins or sha256_file(other, part) == sha256):
+        raise ChangedBytesError(f"{path} changed while it was in use")
     os.rename(path, aside)  # from here on nobody replaces it by its name
     try:
-        if _identity(os.lstat(aside), True) != _identity(seen, True) or not os.path.lexists(other):
+        if _identity(os.lstat(aside)) != _identity(seen) or not os.path.lexists(other):
             raise ChangedBytesError(f"{path} changed while it was in use")
         os.unlink(aside)
     except BaseException:
@@ -199,10 +255,16 @@ def _remove_seen(path: str | Path, other: str | Path, seen: os.stat_result, asid
         raise
 
 
-def link(source: str | Path, destination: str | Path) -> None:
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What tells one state of a file from another. Not the ctime: a new name, or a second link's, changes it too."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def link_verified(source: str | Path, destination: str | Path, expected: str) -> None:
     """Give a file a second name without copying it: a hard link, or a symbolic one across file systems.
 
-    Raises FileExistsError if `destination` is there, OSError where neither kind is possible.
+    Raises FileExistsError if `destination` is there, ChangedBytesError if the bytes are not those of the `expected`
+    SHA-256, OSError where neither kind is possible; then there is no second name.
     """
     source = os.path.realpath(source)
     try:
@@ -211,64 +273,6 @@ def link(source: str | Path, destination: str | Path) -> None:
         raise
     except OSError:
         os.symlink(source, destination)
-
-
-@contextmanager
-def exclusive_lock(folder: str | Path) -> Iterator[None]:
-    """Hold a folder for one process, without a file in it; the system lets go when the process dies, however it dies.
-
-    Raises FolderBusyError at once if another process holds it.
-    """
-    try:
-        descriptor = _lock(folder)
-    except BlockingIOError:
-        raise FolderBusyError(f"another run is at work in {folder}") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock_elsewhere(folder: str | Path) -> int:
-    """A lock for folders that cannot be locked themselves, in the system's folder for temporary files."""
-    name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]
-    path = os.path.join(tempfile.gettempdir(), f"artifact-detection-{name}.lock")
-    return _locked(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-
-
-if os.name == "nt":
-    import msvcrt
-
-    _lock = _lock_elsewhere
-
-    def _locked(descriptor: int) -> int:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            os.close(descriptor)
-            raise BlockingIOError from None
-        return descriptor
-
-else:
-    import fcntl
-
-    def _lock(folder: str | Path) -> int:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            _locked(descriptor)
-        except BlockingIOError:
-            raise
-        except OSError:  # NFS locks only files that are open for writing
-            return _lock_elsewhere(folder)
-        if not (os.path.isdir(folder) and os.path.samestat(os.fstat(descriptor), os.stat(folder))):
-            os.close(descriptor)
-            raise BlockingIOError  # the holder finished, and took the folder away, in this very moment
-        return descriptor
-
-    def _locked(descriptor: int) -> int:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
+    if sha256_file(destination) != expected:
+        os.unlink(destination)
+        raise ChangedBytesError(f"{source} changed while it was in use")

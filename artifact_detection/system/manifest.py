@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
-from artifact_detection.system.files import UNFINISHED, sync_folder
+from artifact_detection.system.files import UNFINISHED, is_replaceable, recorded, sync_folder
 from artifact_detection.system.ownership import ASIDE, OwnFolder
 from artifact_detection.system.paths import lies_in
 from artifact_detection.system.tables import read_table, write_table
@@ -63,9 +63,11 @@ class Manifest(Generic[R]):
         return (self.folder / NAME).exists()
 
     def read(self) -> list[R]:
-        """The rows, none if there is no list. Raises ManifestError if it is damaged."""
+        """The rows, none if there is no list. Raises ManifestError if it is not as a run wrote it."""
         if not self.exists():
             return []
+        if recorded(self.folder / NAME) is not None and not is_replaceable(self.folder / NAME):
+            raise ManifestError(f"{self.folder / NAME} is damaged: it was changed since a run wrote it")
         try:
             return [self._row(record) for record in read_table(self.folder / NAME, self.columns)]
         except (ValueError, TypeError) as error:
@@ -121,9 +123,9 @@ class Manifest(Generic[R]):
         """
         errors = in_threads(lambda row: attempt(self.transfer(row).carry_out), rows)
         reasons = list(tqdm(map(_words, errors), desc=text, total=len(rows), unit="file", disable=None))
-        for folder in {(self.folder / row.destination).parent for row in rows}:
-            if folder.is_dir():
-                sync_folder(folder)
+        placed = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
+        for folder in {(self.folder / row.destination).parent for row in placed}:
+            sync_folder(folder)
         return [f"not placed: {reason}" if reason else "" for reason in reasons]
 
     def undo(self, rows: Sequence[R], dry_run: bool = False) -> list[str]:

@@ -2,7 +2,8 @@
 
 FOLDER/.work/record.json says which script a folder belongs to, holds a random key that no name of a user's can be made
 of, and the roots: the folders whose files runs on this machine have taken. A record that came from elsewhere has roots
-that this machine did not sign; they count for nothing.
+that this machine did not sign; they count for nothing. It also has the names that the script writes in the folder, each
+with the SHA-256 of what it wrote: a file of the user's, or one that the user changed, has none of them.
 """
 
 import hashlib
@@ -14,14 +15,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from artifact_detection.system.files import UNFINISHED, write_atomic
+from artifact_detection.system.files import (
+    UNFINISHED,
+    NotOursError,
+    is_replaceable,
+    read_record,
+    sha256_file,
+    write_atomic,
+)
 from artifact_detection.system.paths import RECORD, WORK
 
 ASIDE = ".removing-"  # how the names start that files have in the moment before they go
-
-
-class NotOursError(OSError):
-    """A folder that cannot be used without touching what is not ours; the message says what to do."""
 
 
 class OwnFolder:
@@ -31,27 +35,30 @@ class OwnFolder:
         self.path, self.maker, self.key, self.roots = path, maker, key, frozenset(roots)
 
     @classmethod
-    def claim(cls, path: Path, maker: str, names: Iterable[str] = ()) -> "OwnFolder":
+    def claim(cls, path: Path, maker: str, names: Iterable[str] = (), adopt: bool = False) -> "OwnFolder":
         """Make the folder `path`, which must exist, `maker`'s, or find that it is.
 
-        names: what `maker` writes there. Raises NotOursError if one of them is there already without our record.
+        names: what `maker` writes there; adopt: in a folder without a record, they are of an earlier version. Raises
+        NotOursError if something else has one of them: another file, or one that was changed since it was written.
         """
         known = cls.find(path)
-        if known:
-            if known.maker != maker:
-                raise NotOursError(f"{path} belongs to {known.maker}: choose another folder")
-            known._remove_leftovers()
-            return known
-        foreign = [name for name in names if os.path.lexists(path / name)]
-        if foreign or not _is_free(path / WORK):
+        if known and known.maker != maker:
+            raise NotOursError(f"{path} belongs to {known.maker}: choose another folder")
+        adopt = "written" not in read_record(path) if known else adopt
+        foreign = [name for name in names if not (adopt or _is_usable(path / name, bool(known)))]
+        if foreign or not (known or _is_free(path / WORK)):
             raise NotOursError(
-                f"{path} holds {(foreign or [WORK])[0]}, which is not of a run of {maker}: choose another folder"
+                f"{path} holds {(foreign or [WORK])[0]}, which is not of a run of {maker} or was changed since: "
+                "rename it, or choose another folder"
             )
-        own = cls(path, maker, secrets.token_hex(16))
-        (path / WORK).mkdir(exist_ok=True)
-        (path / WORK / RECORD).touch()  # empty: ours, and no byte in it
-        own._write()
-        own._remove_leftovers()  # of a run that was killed right here
+        own = known or cls(path, maker, secrets.token_hex(16))
+        if not known:
+            (path / WORK).mkdir(exist_ok=True)
+            (path / WORK / RECORD).touch()  # empty: ours, and no byte in it
+        own._remove_leftovers()
+        if not known or not set(names) <= read_record(path).get("written", {}).keys():
+            there = {name for name in names if adopt and (path / name).is_file()}
+            own._write({name: [sha256_file(path / name)] if name in there else [] for name in names})
         return own
 
     @classmethod
@@ -92,16 +99,23 @@ class OwnFolder:
                 (self.path / WORK / RECORD).unlink()
                 (self.path / WORK).rmdir()
 
-    def _write(self) -> None:
+    def _write(self, names: dict[str, list[str]] | None = None) -> None:
+        """names: those that are not in the record yet, with the SHA-256 of what has them."""
         roots = sorted(_portable(root, self.path) for root in self.roots)
         record = {"maker": self.maker, "key": self.key, "roots": roots}
         record["signature"] = _sign(self.maker, self.key, roots)
+        record["written"] = (names or {}) | read_record(self.path).get("written", {})
         write_atomic(self.path / WORK / RECORD, json.dumps(record, indent=1), self.path / WORK)
 
     def _remove_leftovers(self) -> None:
         for path in (self.path / WORK).glob(f"{UNFINISHED}*"):
             if not path.is_dir():
                 path.unlink(missing_ok=True)
+
+
+def _is_usable(path: Path, is_known: bool) -> bool:
+    """Whether a name of our own is free or has what we wrote; a folder of that name is joined, never replaced."""
+    return not os.path.lexists(path) or (is_known and (path.is_dir() or is_replaceable(path)))
 
 
 def _is_free(work: Path) -> bool:

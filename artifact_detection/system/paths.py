@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]  # the project's folder: scripts, test_data/, runs/
 WORK = ".work"  # in a folder of ours: what no user has to see, see ownership.py
 RECORD = "record.json"  # in there: what makes the folder ours
+LONGEST = 255  # bytes of a name
 
 
 def find_files(folder: str | Path, leave_out: str | Path | None = None) -> Iterator[tuple[Path, str]]:
@@ -115,7 +116,13 @@ def same_name(name: str) -> str:
 def harmless(name: str) -> str:
     """A member's name without anything that could lead out of a folder."""
     parts = [part for part in name.replace("\\", "/").replace("\0", "").split("/") if part not in ("", ".", "..")]
-    return "/".join(parts).replace(":", "_") or "unnamed"
+    return "/".join(map(fitting, parts)).replace(":", "_") or "unnamed"
+
+
+def fitting(name: str, longest: int = LONGEST) -> str:
+    """A name that a file system takes: the end of one that is too long, where its label and its suffix are."""
+    data = os.fsencode(name)
+    return name if len(data) <= longest else data[-longest:].decode("utf-8", "ignore")
 
 
 class FreeNames:
@@ -126,13 +133,21 @@ class FreeNames:
         self._numbers: dict[str, Iterator[int]] = {}
 
     def take(self, *wanted: str) -> str:
-        """The first of `wanted` (paths with forward slashes) that is free, else the last with a number: 2-, 3-, ..."""
-        free = next((name for name in wanted if same_name(name) not in self._taken), None) or self._numbered(wanted[-1])
+        """The first of `wanted` (paths with forward slashes) that is free, else the last with a number: 2-, 3-, ...
+
+        Of a name that is too long for a file system, the end.
+        """
+        paths = [(folder + slash, fitting(name)) for folder, slash, name in (path.rpartition("/") for path in wanted)]
+        free = next((folder + name for folder, name in paths if self._is_free(folder + name)), None)
+        free = free or self._numbered(*paths[-1])
         self._taken.add(same_name(free))
         return free
 
-    def _numbered(self, path: str) -> str:
-        folder, slash, name = path.rpartition("/")
-        numbers = self._numbers.setdefault(same_name(path), count(2))  # what was taken once stays taken
-        names = (f"{folder}{slash}{number}-{name}" for number in numbers)
-        return next(free for free in names if same_name(free) not in self._taken)
+    def _is_free(self, path: str) -> bool:
+        return same_name(path) not in self._taken
+
+    def _numbered(self, folder: str, name: str) -> str:
+        numbers = self._numbers.setdefault(same_name(folder + name), count(2))  # what was taken once stays taken
+        starts = (f"{folder}{number}-" for number in numbers)
+        paths = (start + fitting(name, LONGEST - len(start) + len(folder)) for start in starts)
+        return next(filter(self._is_free, paths))

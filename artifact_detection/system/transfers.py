@@ -11,7 +11,7 @@ from pathlib import Path
 from artifact_detection.system.files import (
     Part,
     copy_verified,
-    link,
+    link_verified,
     move_verified,
     remove_verified,
     sha256_file,
@@ -62,7 +62,7 @@ class Transfer:
         elif self.mode == "copy":
             copy_verified(self.source, self.destination, self.sha256, temporary, self.part)
         else:
-            link(self.source, self.destination)
+            link_verified(self.source, self.destination, self.sha256)
 
     def why_not_undone(self) -> str:
         """Why `put_back` would lose bytes, in a few words; empty if it would not."""

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from artifact_detection.images.decoding import ACCEPTED, ImageError, read_image
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.system.files import FolderBusyError, exclusive_lock
+from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.ownership import OwnFolder
 from artifact_detection.system.paths import WORK
 from artifact_detection.system.threads import cores
 
+PATIENCE = 60.0  # seconds: what another run removes may be large
 BUILDING = "building-"  # how the names of unfinished entries start, in the cache's own .work
 
 
@@ -105,17 +106,17 @@ def _build(paths: list[Path], preprocessing: Preprocessing, entry: Path) -> None
 @contextmanager
 def _building_folder(folder: Path) -> Iterator[Path]:
     """A folder for an unfinished entry; those of runs that were killed are removed first."""
-    work = OwnFolder.claim(folder, "training's cache").path / WORK
-    for left in work.glob(f"{BUILDING}*"):
-        with suppress(FolderBusyError, FileNotFoundError), exclusive_lock(left):
-            shutil.rmtree(left)
-    building = work / f"{BUILDING}{secrets.token_hex(8)}"
-    building.mkdir()
-    try:
-        with exclusive_lock(building):
-            yield building
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    with ExitStack() as held:
+        with exclusive_lock(folder, PATIENCE):  # a folder that another run has just made is not locked yet
+            work = OwnFolder.claim(folder, "training's cache").path / WORK
+            for left in work.glob(f"{BUILDING}*"):
+                with suppress(FolderBusyError, FileNotFoundError), exclusive_lock(left):
+                    shutil.rmtree(left)
+            building = work / f"{BUILDING}{secrets.token_hex(8)}"
+            building.mkdir()
+            held.callback(shutil.rmtree, building, ignore_errors=True)
+            held.enter_context(exclusive_lock(building))
+        yield building
 
 
 def _allocated(path: Path, shape: tuple[int, ...]) -> np.ndarray:

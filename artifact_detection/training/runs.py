@@ -21,7 +21,8 @@ import torch
 
 from artifact_detection.detector.checkpoints import Validation, load_tensors
 from artifact_detection.system import run_files
-from artifact_detection.system.files import exclusive_lock, write_atomic
+from artifact_detection.system.files import write_atomic
+from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import ALONE, Crew
@@ -38,11 +39,11 @@ class RunError(Exception):
     """A run folder that cannot be used as asked; the message says what to do."""
 
 
-def claim(folder: Path, names: Iterable[str]) -> None:
-    """Make a folder the training's. Raises RunError if it holds one of these names and is not."""
+def claim(folder: Path, names: Iterable[str], adopt: bool) -> None:
+    """Make a folder the training's, see `OwnFolder.claim`. Raises RunError if another file has one of these names."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        OwnFolder.claim(folder, run_files.MAKER, names)
+        OwnFolder.claim(folder, run_files.MAKER, names, adopt)
     except NotOursError as error:
         raise RunError(f"{error} with --name") from error
 
@@ -76,7 +77,7 @@ class RunFolder:
     def _claim(self) -> None:
         # Of an earlier version, which left no record; `read_last` checks it.
         has_run = (self.path / run_files.LAST).exists()
-        claim(self.path, () if has_run else run_files.ALL)
+        claim(self.path, run_files.ALL, adopt=has_run)
 
     def wait(self) -> None:
         """Until everything is on the disk; raises the error that kept it from getting there."""

@@ -20,7 +20,7 @@ from artifact_detection.attempts.protocols import PROTOCOLS, Job, Protocol, plan
 from artifact_detection.attempts.results import Results, quality
 from artifact_detection.attempts.runner import AttemptError, Place, last_words, run_all, wait_until_free
 from artifact_detection.labels import CLASSES
-from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.tables import to_toml
 from tests.training.test_trainer import toy_images
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from artifact_detection.system.files import write_atomic
 from tests.filtering.runs import THRESHOLDS, read_rows, read_scores, run, snapshot
 
 
@@ -99,7 +100,7 @@ def test_calibration_on_what_was_decided(images, model, tmp_path, capsys):
 def test_an_edited_sample_certifies_nothing(images, model, tmp_path, capsys, edit, said):
     out, command = decide_on_a_sample(images, model, tmp_path)
     text = edit((out / "audit.csv").read_text())
-    (out / "audit.csv").unlink() if text is None else (out / "audit.csv").write_text(text)
+    (out / "audit.csv").unlink() if text is None else write_atomic(out / "audit.csv", text)
     capsys.readouterr()
     assert run(*command, "--action", "copy", model=model, out=out) == 1
     text = capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import filter_images
-from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.locks import exclusive_lock
 from tests.filtering.runs import ROOT, THRESHOLDS, read_scores, run, snapshot
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import filter_images
 from artifact_detection.filtering import shards
 from artifact_detection.filtering.inputs import Inputs
 from artifact_detection.filtering.store import SUFFIX
@@ -33,6 +34,30 @@ def test_a_folder_with_files_of_our_names_is_refused(images, model, tmp_path, na
     assert run(images, *THRESHOLDS, "--action", "list", model=model, out=tmp_path / "out") == 2
     assert "which is not of a run" in capsys.readouterr().err
     assert [one for one in (tmp_path / "out").rglob("*") if one.is_file()] == [path] and path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["kept.txt", "report.html", "coco.json"])
+def test_a_file_that_the_user_puts_into_our_folder_is_kept(images, model, tmp_path, name, capsys):
+    source, out = few(tmp_path / "few", images), tmp_path / "out"
+    assert run(source, *REJECT, model=model, out=out) == 0
+    (out / name).write_text("mine")
+    assert run(source, *REJECT, "--action", "list", model=model, out=out) == 2
+    assert f"{name}, which is not of a run" in capsys.readouterr().err and (out / name).read_text() == "mine"
+    (out / name).unlink()
+    assert run(source, *REJECT, "--action", "list", model=model, out=out) == 0
+
+
+def test_a_file_that_changes_before_it_is_linked_is_not_linked(images, model, tmp_path, monkeypatch, capsys):
+    source, place = few(tmp_path / "few", images), filter_images.actions.place
+
+    def meddle(*arguments):
+        shutil.copy(images / "07.png", source / "01.png")
+        return place(*arguments)
+
+    monkeypatch.setattr(filter_images.actions, "place", meddle)
+    assert run(source, *REJECT, "--action", "link", model=model, out=tmp_path / "out") == 1
+    assert "01.png: not placed" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out" / "rejected").iterdir()) == ["03.png", "05.png"]
 
 
 @pytest.mark.parametrize("action", ["copy", "move", "link"])
@@ -165,15 +190,33 @@ def test_a_hostile_member_is_named_and_the_others_are_found(tmp_path, kind):
     assert len(found) == 3 and time.perf_counter() - start < 2
 
 
+WHOLE = {
+    "one archive behind the other": (member(b"a.png", b"1") + bytes(1024) + member(b"b.png", b"2") + bytes(1024), 2, 0),
+    "ends within a header": (member(b"a.png", b"1") + member(b"b.png", b"2")[:300], 1, 1),
+    "two members of one name": (member(b"a.png", b"1") + member(b"a.png", b"2") + bytes(1024), 2, 0),
+    "no end mark": (member(b"a.png", b"1"), 1, 0),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_no_member_is_passed_over_in_silence(tmp_path, kind):
+    data, good, bad = WHOLE[kind]
+    (tmp_path / "a.tar").write_bytes(data)
+    found = Inputs.scan([str(tmp_path / "a.tar")], tmp_path / "out")
+    assert (found.repeated, sum(not item.problem for item in found.items)) == (0, good)
+    assert len({item.path for item in found.items}) == len(found.items) == good + bad
+
+
 def test_a_tar_with_every_fault_is_scored_and_its_copies_come_back(images, model, tmp_path):
     data = (images / "01.png").read_bytes()
-    parts = [*HOSTILE.values(), member(b"carriage\rreturn.png", data), member(b"two.png", data), bytes(1024)]
+    long = pax((b"path", b"l" * 300 + b"/" + b"n" * 300 + b".png")) + member(b"x.png", data)
+    parts = [*HOSTILE.values(), member(b"carriage\rreturn.png", data), member(b"two.png", data), long, bytes(1024)]
     (tmp_path / "a.tar").write_bytes(b"".join(parts))
     out = tmp_path / "out"
     for _ in range(2):
         assert run(tmp_path / "a.tar", *REJECT, "--action", "copy", model=model, out=out) == 1
     assert {path for path in snapshot(out) if path.endswith(".png")} == {
-        "rejected/a/carriage\rreturn.png", "rejected/a/two.png"
+        "rejected/a/carriage\rreturn.png", "rejected/a/two.png", f"rejected/a/{'l' * 255}/{'n' * 251}.png"
     }  # fmt: skip
     assert run("--undo", out=out) == 0
     assert not any(path.endswith(".png") for path in snapshot(out))

@@ -134,6 +134,29 @@ def test_masks_are_those_of_coco_and_old_ones_go(images, engine):
     assert {path.name for path in (folder / "masks").rglob("*.png")} == {"both é.jpg.png", "mine.png"}
 
 
+def test_masks_that_somebody_corrected_are_kept(images, engine):
+    folder, _ = run(images, "--export", "masks")
+    corrected, masks = folder / "masks" / "red.png.png", folder / "masks"
+    corrected.write_bytes(b"corrected")
+    for _ in range(2):
+        run(images, "--export", "masks")
+        assert corrected.read_bytes() == b"corrected"
+        assert {path.name for path in masks.rglob("*.png")} == {"red.png.png", "2-red.png.png", "both é.jpg.png"}
+    assert (
+        "2-red.png.png" in (masks / "masks.csv").read_text() and ",red.png.png" not in (masks / "masks.csv").read_text()
+    )
+
+
+def test_a_masks_csv_that_is_not_ours_is_refused(images, engine, capsys):
+    folder, _ = run(images)
+    (folder / "masks").mkdir()
+    (folder / "masks" / "masks.csv").write_text("path,mask\nx,mine.png\n")
+    (folder / "masks" / "mine.png").touch()
+    assert run(images, "--export", "masks")[1] == 2
+    assert "masks.csv, which is not of a run" in capsys.readouterr().err
+    assert {path.name for path in (folder / "masks").iterdir()} == {"masks.csv", "mine.png"}
+
+
 TASKS = {  # labelstud.io/guide/predictions: "JSON format of pre-annotations"
     "type": "array",
     "items": {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import organize_dataset
-from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.transfers import MODES
 from tests.sources import draw, draw_source, manifest, reasons, run, tree
 
@@ -158,24 +158,40 @@ def test_wrong_usage_is_one_line_and_touches_nothing(tmp_path, monkeypatch, caps
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[: len(text) // 2],
-        lambda text: text.replace("train/artifacts/", "../../"),
-        lambda text: text.replace(",copy,", ",shred,"),
-        lambda _: "",
-    ],
-    ids=["cut", "leads out of the folder", "unknown mode", "empty"],
-)
+DAMAGE = {
+    "cut": lambda text: text[: len(text) // 2],
+    "leads out of the folder": lambda text: text.replace("train/artifacts/", "../../"),
+    "unknown mode": lambda text: text.replace(",copy,", ",shred,"),
+    "empty": lambda _: "",
+}
+HIDDEN_DAMAGE = {
+    "cut between rows": lambda text: "".join(text.splitlines(keepends=True)[:4]),
+    "another name": lambda text: text.replace("image_00000_0.png", "image_00000_1.png", 1),
+}
+
+
+def damage_manifest(folder, damage):
+    draw_source(folder)
+    run(folder)
+    path = folder / "dataset" / "manifest.csv"
+    path.write_text(damage(path.read_text()))
+    return tree(folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGE | HIDDEN_DAMAGE)
 @pytest.mark.parametrize("arguments", [(), ("--undo",)])
 def test_a_damaged_manifest_is_refused(tmp_path, capsys, damage, arguments):
-    draw_source(tmp_path)
-    run(tmp_path)
-    path = tmp_path / "dataset" / "manifest.csv"
-    path.write_text(damage(path.read_text()))
-    before = tree(tmp_path)
+    before = damage_manifest(tmp_path, (DAMAGE | HIDDEN_DAMAGE)[damage])
     assert run(tmp_path, *arguments) == 2
+    assert "changed since" in capsys.readouterr().err
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_manifest_without_its_record_is_refused(tmp_path, capsys, damage):
+    before = damage_manifest(tmp_path, DAMAGE[damage])
+    shutil.rmtree(tmp_path / "dataset" / ".work")
+    assert run(tmp_path, "--undo") == 2
     assert "damaged" in capsys.readouterr().err
     assert tree(tmp_path) == before
 

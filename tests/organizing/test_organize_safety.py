@@ -104,7 +104,8 @@ def test_a_dataset_from_elsewhere_is_undone_only_to_where_the_user_says(tmp_path
     assert sorted(tree(tmp_path / "safe").values()) == sorted(data.values()) and tree(source) == {}
 
 
-def test_a_source_that_is_saved_again_while_it_is_moved_is_kept_and_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", ["move", "link"])
+def test_a_source_that_is_saved_again_meanwhile_is_kept_and_named(tmp_path, mode, monkeypatch):
     source = draw_source(tmp_path)
     saved = source / "train" / "image_00000_0.png"
     link = os.link
@@ -116,9 +117,10 @@ def test_a_source_that_is_saved_again_while_it_is_moved_is_kept_and_named(tmp_pa
         link(one, other)
 
     monkeypatch.setattr(os, "link", save_first)
-    assert run(tmp_path, "--mode", "move") == 1
+    assert run(tmp_path, "--mode", mode) == 1
     assert "changed while it was in use" in reasons(tmp_path)["image_00000_0.png"]
     assert saved.read_bytes() == draw(tmp_path / "same.png", 99).read_bytes()
+    assert not (tmp_path / "dataset" / "train" / "no_artifacts" / saved.name).exists()
 
 
 def test_an_error_without_a_number_is_a_reason(tmp_path, monkeypatch):

@@ -10,15 +10,15 @@ import pytest
 from artifact_detection.system import files
 from artifact_detection.system.files import (
     ChangedBytesError,
-    FolderBusyError,
     copy_verified,
-    exclusive_lock,
-    link,
+    link_verified,
     move_verified,
     remove_verified,
     sha256_file,
     write_atomic,
 )
+from artifact_detection.system.locks import FolderBusyError, exclusive_lock
+from artifact_detection.system.threads import in_threads
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
 
@@ -46,6 +46,10 @@ def copied(source, destination, expected=ABC):
 
 def moved(source, destination, expected=ABC):
     move_verified(source, destination, expected, destination.with_name("temporary"), source.with_name("aside"))
+
+
+def linked(source, destination, expected=ABC):
+    link_verified(source, destination, expected)
 
 
 def names(folder):
@@ -80,6 +84,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert names(tmp_path) == ["file"]
 
 
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="needs files without names")
+def test_a_kill_while_a_file_is_written_leaves_nothing(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(names(tmp_path)))
+    write_atomic(tmp_path / "x", "one")
+    write_atomic(tmp_path / "x", "two")
+    assert seen == [[], ["x"], ["x"], ["x"]]  # of the file, then of the folder
+    assert (tmp_path / "x").read_text() == "two" and names(tmp_path) == ["x"]
+
+
 def test_copy_keeps_bytes_times_and_permissions(tmp_path, source):
     copy = tmp_path / "copy"
     copied(source, copy)
@@ -87,7 +101,7 @@ def test_copy_keeps_bytes_times_and_permissions(tmp_path, source):
     assert (copy.stat().st_mtime, copy.stat().st_mode) == (source.stat().st_mtime, source.stat().st_mode)
 
 
-@pytest.mark.parametrize("act", [copied, moved, link])
+@pytest.mark.parametrize("act", [copied, moved, linked])
 def test_nothing_is_overwritten(tmp_path, source, act):
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(FileExistsError):
@@ -96,7 +110,7 @@ def test_nothing_is_overwritten(tmp_path, source, act):
     assert source.read_bytes() == b"abc"
 
 
-@pytest.mark.parametrize("act", [copied, moved])
+@pytest.mark.parametrize("act", [copied, moved, linked])
 def test_a_source_with_other_bytes_than_expected_stays_and_nothing_appears(tmp_path, source, act):
     with pytest.raises(ChangedBytesError):
         act(source, tmp_path / "new", "0" * 64)
@@ -168,21 +182,33 @@ def test_a_file_is_not_removed_for_itself_where_the_system_tells_them_apart(tmp_
     assert names(tmp_path / "a") == ["x"]
 
 
+def test_many_names_of_one_file_are_all_moved(tmp_path, source):
+    """Each link and unlink touches the inode that the other threads look at."""
+    for number in range(40):
+        os.link(source, tmp_path / f"{number}.png")
+
+    def move(number):
+        path = tmp_path / f"{number}.png"
+        move_verified(path, tmp_path / f"moved {number}", ABC, tmp_path / f"t{number}", tmp_path / f"a{number}")
+
+    assert len(list(in_threads(move, range(40)))) == 40
+
+
 def test_a_link_is_hard(tmp_path, source):
-    link(source, tmp_path / "link")
+    linked(source, tmp_path / "link")
     assert os.path.samefile(source, tmp_path / "link")
     assert not (tmp_path / "link").is_symlink()
 
 
 def test_a_link_to_a_symbolic_link_is_a_link_to_its_file(tmp_path, source):
     (tmp_path / "alias").symlink_to("source")
-    link(tmp_path / "alias", tmp_path / "link")
+    linked(tmp_path / "alias", tmp_path / "link")
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "link").stat().st_ino == source.stat().st_ino
 
 
 def test_a_link_across_file_systems_is_symbolic(tmp_path, source, other_file_system):
-    link(source, tmp_path / "link")
+    linked(source, tmp_path / "link")
     assert (tmp_path / "link").readlink() == source.resolve()
 
 
@@ -197,7 +223,7 @@ def test_a_second_holder_is_refused_and_the_lock_leaves_no_trace(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_killed_holder_lets_go(tmp_path):
     code = (
-        "import sys, time; from artifact_detection.system.files import exclusive_lock\n"
+        "import sys, time; from artifact_detection.system.locks import exclusive_lock\n"
         "with exclusive_lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
     root = Path(files.__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_detection.system.files import sha256_file
+from artifact_detection.system.files import sha256_file, write_atomic
 from artifact_detection.system.manifest import Manifest, ManifestError, ManifestRow
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import FreeNames
@@ -96,6 +96,45 @@ def test_a_folder_with_files_of_our_names_is_refused(tmp_path, name):
     with pytest.raises(NotOursError, match=r"manifest.csv|\.work"):
         OwnFolder.claim(tmp_path / "user", "test", ["manifest.csv"])
     assert files(tmp_path / "user").keys() <= {"manifest.csv"} and path.read_text() == "mine"
+
+
+def test_a_name_of_ours_is_replaced_only_while_it_has_what_we_wrote(manifest, monkeypatch):
+    path, replace = manifest.folder / "manifest.csv", os.replace
+
+    def claim():
+        OwnFolder.claim(manifest.folder, "test", ["manifest.csv"])
+
+    def die(unfinished, name):
+        if name == path:
+            raise KeyboardInterrupt
+        replace(unfinished, name)
+
+    write_atomic(path, "one")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", die)
+        write_atomic(path, "two")
+    claim()  # what is there was written by a run, though another was about to replace it
+    write_atomic(path, "two")
+    claim()
+    path.write_text("mine")
+    for act in (claim, lambda: write_atomic(path, "three")):
+        with pytest.raises(NotOursError, match="changed since"):
+            act()
+    assert path.read_text() == "mine"
+    path.rename(manifest.folder / "mine.csv")
+    write_atomic(path, "three")
+    write_atomic(manifest.folder / "mine.csv", "not a name of ours: nothing is asked")
+
+
+def test_a_folder_of_an_earlier_version_is_taken_as_it_is(manifest):
+    path, record = manifest.folder / "manifest.csv", manifest.folder / ".work" / "record.json"
+    path.write_text("earlier")
+    values = json.loads(record.read_text())
+    del values["written"]
+    record.write_text(json.dumps(values))
+    OwnFolder.claim(manifest.folder, "test", ["manifest.csv"])
+    write_atomic(path, "later")
+    assert path.read_text() == "later"
 
 
 def test_a_folder_belongs_to_one_script(manifest):

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from artifact_detection.system.paths import find_files
+from artifact_detection.system.paths import FreeNames, find_files, harmless
 
 
 def found(folder):
@@ -45,3 +45,11 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert found(tmp_path) == [(".", "unreadable: Permission denied")]
+
+
+def test_names_that_are_too_long_keep_their_end_and_differ():
+    free, long = FreeNames(), "d/" + "ä" * 200 + "_1.png"
+    taken = [free.take(long) for _ in range(12)]
+    assert len(set(taken)) == 12
+    assert all(len(os.fsencode(name)) <= 257 and name.startswith("d/") and name.endswith("ä_1.png") for name in taken)
+    assert all(len(part) <= 255 for part in harmless("x" * 300 + "/" + "y" * 300 + ".png").split("/"))

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from artifact_detection.images.transforms import CROPS, Preprocessing
-from artifact_detection.system.files import exclusive_lock
+from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.paths import RECORD, WORK
+from artifact_detection.system.threads import in_threads
 from artifact_detection.training.cache import cached_images
 
 SIZE_16 = Preprocessing(16)
@@ -96,6 +97,13 @@ def test_a_full_disk_is_said_before_a_pixel_is_written(paths, tmp_path, monkeypa
     with pytest.raises(OSError, match="No space left on device for 0 MB of decoded images: pass another --cache"):
         cached_images(paths, SIZE_16, tmp_path / "cache")
     assert leftovers(tmp_path / "cache") == []
+
+
+def test_trainings_that_begin_at_one_moment_share_a_cache(paths, tmp_path):
+    """Each removes what killed runs left, and nothing that another has just begun."""
+    found = list(in_threads(lambda _: cached_images(paths, SIZE_16, tmp_path / "cache"), range(8)))
+    assert all(np.array_equal(one.images, found[0].images) for one in found) and len(found) == 8
+    assert leftovers(tmp_path / "cache") == [path.name for path in (tmp_path / "cache").glob("*.*") if path.is_file()]
 
 
 def test_what_a_killed_run_left_goes_and_what_another_run_builds_stays(paths, tmp_path):

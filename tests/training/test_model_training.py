@@ -266,5 +266,5 @@ def test_a_best_pt_whose_last_pt_is_gone_is_not_replaced(folders, tmp_path, caps
     assert "last.pt is gone" in capsys.readouterr().err
     shutil.copy(best, best.parent / "last.pt")
     assert main([*folders, "--name", "a", "--resume"]) == 2
-    assert "no training to go on with" in capsys.readouterr().err
+    assert "last.pt, which is not of a run" in capsys.readouterr().err
     assert best.read_bytes() == before
