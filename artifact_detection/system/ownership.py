@@ -65,11 +65,10 @@ class OwnFolder:
     def find(cls, path: Path) -> "OwnFolder | None":
         """The folder as its record says, None if it has none."""
         try:
-            record = json.loads((path / WORK / RECORD).read_bytes())
-            maker, key, roots, signature = (record[name] for name in ("maker", "key", "roots", "signature"))
+            maker, key, roots, signature = map(read_record(path).__getitem__, ("maker", "key", "roots", "signature"))
             trusted = hmac.compare_digest(_sign(maker, key, roots), signature)
             return cls(path, str(maker), str(key), [os.path.normpath(path / root) for root in roots if trusted])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
 
     def admit(self, roots: Iterable[str | Path], write: bool = True) -> None:

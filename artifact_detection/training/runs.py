@@ -39,7 +39,7 @@ class RunError(Exception):
     """A run folder that cannot be used as asked; the message says what to do."""
 
 
-def claim(folder: Path, names: Iterable[str], adopt: bool) -> None:
+def claim(folder: Path, names: Iterable[str], adopt: bool = False) -> None:
     """Make a folder the training's, see `OwnFolder.claim`. Raises RunError if another file has one of these names."""
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -247,13 +247,21 @@ def test_a_name_that_is_no_utf8_is_trained_on_and_escaped(folders, dataset, tmp_
     assert r"test/artifacts/caf\udce9.png" in set(table["path"])
 
 
-def test_a_run_folder_with_files_of_somebody_else_is_refused(folders, tmp_path, capsys):
+@pytest.mark.parametrize(("name", "arguments"), [("config.toml", ()), ("metrics.json", ("--folds", "2"))])
+def test_a_run_folder_with_files_of_somebody_else_is_refused(folders, tmp_path, capsys, name, arguments):
     run = tmp_path / "runs" / "mine"
     run.mkdir(parents=True)
-    (run / "config.toml").write_text("mine")
-    assert main([*folders, "--name", "mine"]) == 2
-    assert "config.toml, which is not of a run" in capsys.readouterr().err
-    assert (run / "config.toml").read_text() == "mine" and len(list(run.iterdir())) == 1
+    (run / name).write_text("mine")
+    assert main([*folders, "--name", "mine", *arguments]) == 2
+    assert f"{name}, which is not of a run" in capsys.readouterr().err
+    assert (run / name).read_text() == "mine" and len(list(run.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "/tmp/a"])
+def test_a_run_is_one_folder_of_those_of_the_runs(folders, tmp_path, name):
+    with pytest.raises(SystemExit):
+        main([*folders, "--name", name])
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)])

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from artifact_detection.system.files import write_atomic
 from artifact_detection.training import label_errors, runs
 from artifact_detection.training.runs import RunFolder
 
@@ -27,4 +28,4 @@ def test_the_report_over_folds_replaces_no_file_of_the_users(tmp_path):
         runs.claim(tmp_path / "mine", label_errors.FILES)
     for _ in range(2):
         runs.claim(tmp_path / "new", label_errors.FILES)
-        (tmp_path / "new" / "metrics.json").touch()
+        write_atomic(tmp_path / "new" / "metrics.json", "ours")
