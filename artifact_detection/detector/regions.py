@@ -15,6 +15,7 @@ from torch.nn import functional as F
 STRIDES = (8, 16, 32)
 STRIDE = STRIDES[0]  # of the maps that come out
 WIDTH = 64
+DROPOUT = 0.1  # share of the channels
 TOP = 0.01  # share of the cells that speak for the whole image
 RARE = -3.0  # logit of a cell before anything is learned: few cells show an artifact
 
@@ -27,7 +28,7 @@ class DenseHead(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(count, WIDTH, 1, bias=False) for count in channels)
         self.mix = nn.Sequential(
             nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False),
-            nn.BatchNorm2d(WIDTH), nn.ReLU(),
+            nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Dropout2d(DROPOUT),
         )  # fmt: skip
         self.cells = nn.Conv2d(WIDTH, outputs, 1)
         self.vote = nn.Linear(outputs, 1, bias=False)

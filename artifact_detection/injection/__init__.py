@@ -24,6 +24,7 @@ _FAMILY_PAINTERS = {
 }
 KINDS = {kind: family for family in FAMILIES for kind in _FAMILY_PAINTERS[family]}
 SEVERITIES = (1, 2, 3)
+EVENLY = ("families", "kinds")
 
 _PAINTERS = {kind: paint for painters in _FAMILY_PAINTERS.values() for kind, paint in painters.items()}
 _SECOND = 0.15  # share of images that `inject_random` gives a second artifact
@@ -61,8 +62,11 @@ def inject_random(
     kinds: Sequence[str] = tuple(KINDS),
     severities: Sequence[int] = SEVERITIES,
     face: Face | None = None,
+    evenly: str = "families",
 ) -> tuple[np.ndarray, np.ndarray]:
     """One random artifact, now and then two, for training: a family is drawn, then a kind of it, then a severity.
+
+    evenly: what is as likely as the next, one of EVENLY: each family, or each kind.
 
     Arguments as `inject`'s; all randomness is drawn from `rng`. Returns the new image and its regions (H, W) uint8:
     0 where it is as before, else 1 + the number in FAMILIES of what changed it last.
@@ -70,7 +74,7 @@ def inject_random(
     face = face or find_face(image)
     regions = np.zeros(image.shape[:2], np.uint8)
     families = [[kind for kind in kinds if KINDS[kind] == family] for family in FAMILIES]
-    families = [members for members in families if members]
+    families = [members for members in families if members] if evenly == "families" else [list(kinds)]
     for _ in range(2 if rng.random() < _SECOND else 1):
         members = families[rng.integers(len(families))]
         kind, severity = members[rng.integers(len(members))], severities[rng.integers(len(severities))]

@@ -17,7 +17,7 @@ from artifact_detection.detector.models import ARCHS, FREEZE
 from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.augmentation import PRESETS
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS, INTERPOLATIONS
-from artifact_detection.injection import SEVERITIES
+from artifact_detection.injection import EVENLY, SEVERITIES
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.paths import ROOT
 from artifact_detection.training.sampling import OVERSAMPLING
@@ -57,6 +57,13 @@ class TrainConfig:
         "data",
         ("none", *FAMILIES),
     )
+    inject_evenly: str = _setting(
+        "families",
+        "what among the injected artifacts is as likely as the next: each family, or each kind",
+        "data",
+        EVENLY,
+    )
+    vary: float = _setting(0.0, "share of the images whose proportions and colours are changed first", "data")
     benign: float = _setting(0.0, "share of the images that get an edit that is no artifact", "data")
     degrade: float = _setting(0.0, "share of the images that go through scaling, noise and JPEG", "data")
     regions: str = _setting(
@@ -122,7 +129,7 @@ class TrainConfig:
             raise ConfigError(f"--seed is a whole number from 0 to {2**32 - 1}, not {self.seed}")
         if self.workers < -1:
             raise ConfigError(f"--workers is at least 0, or -1 for automatic, not {self.workers}")
-        for name in ("inject", "benign", "degrade", "focal_alpha", "ema"):
+        for name in ("inject", "vary", "benign", "degrade", "focal_alpha", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
         for name in ("epochs", "batch_size", "image_size", "lr"):

@@ -23,6 +23,7 @@ from artifact_detection.images.transforms import Preprocessing, augmentation, to
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject_random
 from artifact_detection.injection.benign import edit_benignly
 from artifact_detection.injection.degradation import degrade
+from artifact_detection.injection.variation import vary
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training.data import DatasetError, ImageSet, left_to_fit
 
@@ -137,8 +138,9 @@ class TrainingImages(Dataset):
     """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
 
     unfitted: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts;
-    kinds: which ones. benign: share of the images that get a benign edit, artifact or not. degraded: share of the
-    samples that go through scaling, noise and JPEG; an image with and without an artifact goes through the same.
+    kinds: which ones; evenly: see `inject_random`. benign: share of the images that get a benign edit, artifact or not.
+    varied: share of the samples that are reshaped and toned first, degraded: that go through scaling, noise and JPEG at
+    the end; an image with and without an artifact goes through the same.
     regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
     of each family covers; -1 everywhere where that is not known.
     """
@@ -154,8 +156,11 @@ class TrainingImages(Dataset):
         benign: float = 0.0,
         degraded: float = 0.0,
         regions: bool = False,
+        varied: float = 0.0,
+        evenly: str = "families",
     ):
         self.kinds, self.preset, self.benign, self.degraded, self.regions = kinds, preset, benign, degraded, regions
+        self.varied, self.evenly = varied, evenly
         self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
         self.augment, self.preprocessing, self.unfitted = augmentation(preset), preprocessing, unfitted
         if unfitted:
@@ -166,10 +171,14 @@ class TrainingImages(Dataset):
         image, label = self.images[sample.row], self.labels[sample.row]
         painted, target = np.zeros(image.shape[:2], np.uint8), torch.tensor(float(sample.inject or label))
         known = sample.inject or label == CLEAN
-        image = self.edited(sample, image)
+        face = self.face(sample.row, image) if sample.inject or self.benign or self.varied else None
+        rng = np.random.default_rng((sample.seed, 4))
+        if rng.random() < self.varied:
+            image, face = vary(image, face, rng)
+        image = self.edited(sample, image, face)
         if sample.inject:
             rng = np.random.default_rng(sample.seed)
-            image, painted = inject_random(image, rng, self.kinds, self.severities, self.face(sample.row, image))
+            image, painted = inject_random(image, rng, self.kinds, self.severities, face, self.evenly)
         rng = np.random.default_rng((sample.seed, 2))  # of both twins: only the artifact is to tell them apart
         if rng.random() < self.degraded:
             image = degrade(image, rng)
@@ -186,10 +195,10 @@ class TrainingImages(Dataset):
             self.faces[row] = find_face(image)
         return self.faces[row]
 
-    def edited(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+    def edited(self, sample: Sample, image: np.ndarray, face: Face | None) -> np.ndarray:
         """The image with a benign edit or as it is. Twins draw apart, so an edit says nothing about the label."""
         rng = np.random.default_rng((sample.seed, int(sample.inject)))
-        return edit_benignly(image, rng, self.face(sample.row, image)) if rng.random() < self.benign else image
+        return edit_benignly(image, rng, face) if rng.random() < self.benign else image
 
     def augmented(self, sample: Sample, image: np.ndarray) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):

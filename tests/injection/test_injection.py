@@ -139,6 +139,17 @@ def test_random_injection_keeps_to_the_given_kinds_and_tells_the_whole_change(po
     assert not np.array_equal(only, image) and set(np.unique(regions)) == {0, 1 + FAMILIES.index("generation")}
 
 
+def test_kinds_may_be_drawn_as_evenly_as_families(portrait):
+    image, face = portrait
+    kinds = ["block_glitch", *(kind for kind, family in KINDS.items() if family == "occlusion")]
+
+    def glitched(evenly: str) -> int:
+        drawn = (inject_random(image, rng(seed), kinds, [2], face, evenly)[1] for seed in range(60))
+        return sum((regions == 1 + FAMILIES.index("generation")).any() for regions in drawn)
+
+    assert glitched("families") > 22 and glitched("kinds") < 22
+
+
 def test_an_injected_image_survives_png(portrait):
     image, _ = inject(portrait[0], "text", 2, rng(0), portrait[1])
     buffer = io.BytesIO()

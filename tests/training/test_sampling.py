@@ -213,6 +213,20 @@ def test_benign_edits_come_with_either_label_and_twins_share_what_degrades_them(
         assert (one.int() - other).abs().amax(0)[untouched].max() <= 6
 
 
+def test_twins_are_varied_alike():
+    plain, varied = (region_samples([CLEAN], kinds=["logo"], varied=share) for share in (0.0, 1.0))
+    image, _, shares = varied[Sample(0, 5, True)]
+    twin, *_ = varied[Sample(0, 5, False)]
+    assert not torch.equal(twin, plain[Sample(0, 5, False)][0])
+    assert shares.any() and torch.equal(
+        *(each.masked_select(shares.sum(0) == 0) for each in map(_cells, (image, twin)))
+    )
+
+
+def _cells(image: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.avg_pool2d(image.float(), 8).sum(0)
+
+
 def test_a_worker_that_is_not_forked_gets_the_path_of_the_cache(tmp_path):
     np.save(tmp_path / "entry.npy", toy_images().pixels)
     images = replace(toy_images(), pixels=np.load(tmp_path / "entry.npy", mmap_mode="r"))
