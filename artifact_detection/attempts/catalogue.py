@@ -17,7 +17,7 @@ GROUPS = {
     "networks": ("arch",),
     "frozen layers": ("freeze",),
     "optimisation": ("optimizer", "schedule"),
-    "augmentation": ("augmentation",),
+    "augmentation": ("augmentation", "augment_by"),
     "class imbalance": ("oversampling", "class_weights"),
     "loss": ("loss", "focal_gamma", "focal_alpha"),
     "input": ("image_size", "inject", "crop"),

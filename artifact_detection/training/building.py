@@ -57,13 +57,14 @@ def build_loader(
 ) -> PooledBatches | torch.utils.data.DataLoader:  # fmt: skip
     """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers."""
     is_painted = config.inject or config.vary or config.benign or config.degrade
-    if not is_painted and fits(training, config.augmentation, device):
+    if not is_painted and config.augment_by != "torchvision" and fits(training, config.augmentation, device):
         return PooledBatches(training, batches, config.augmentation, device)
     kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
     samples = sampling.TrainingImages(
         training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, kinds,
         benign=config.benign, degraded=config.degrade, regions=config.with_regions,
         varied=config.vary, evenly=config.inject_evenly,
+        matrices=config.augment_by == "matrices",
     )  # fmt: skip
     workers = sampling.pick_workers(config.workers, crew.threads)
     return sampling.training_loader(samples, batches, workers, pin=device.type == "cuda")

@@ -142,7 +142,8 @@ class TrainingImages(Dataset):
     varied: share of the samples that are reshaped and toned first, degraded: that go through scaling, noise and JPEG at
     the end; an image with and without an artifact goes through the same.
     regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
-    of each family covers; -1 everywhere where that is not known.
+    of each family covers; -1 everywhere where that is not known. matrices: the preset is that of
+    images.augmentation, as always with regions, not torchvision's.
     """
 
     def __init__(
@@ -158,9 +159,10 @@ class TrainingImages(Dataset):
         regions: bool = False,
         varied: float = 0.0,
         evenly: str = "families",
+        matrices: bool = False,
     ):
         self.kinds, self.preset, self.benign, self.degraded, self.regions = kinds, preset, benign, degraded, regions
-        self.varied, self.evenly = varied, evenly
+        self.varied, self.evenly, self.matrices = varied, evenly, matrices or regions
         self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
         self.augment, self.preprocessing, self.unfitted = augmentation(preset), preprocessing, unfitted
         if unfitted:
@@ -185,9 +187,11 @@ class TrainingImages(Dataset):
         if self.unfitted:
             painted = self.preprocessing.fit_mask(painted, image) if self.regions else painted
             image = self.preprocessing.fit(image)
-        if not self.regions:
+        if not self.matrices:
             return self.augmented(sample, image), target
         image, painted = self.warped(sample, image, painted)
+        if not self.regions:
+            return image, target
         return image, target, cell_shares(painted) if known else torch.full_like(cell_shares(painted), -1)
 
     def face(self, row: int, image: np.ndarray) -> Face:

@@ -34,6 +34,12 @@ def test_whole_numbers_are_accepted_for_shares(tmp_path):
         ('arch = "vgg91"', "", "vgg19"),
         ("", "--inject 1.5", "--inject is a share"),
         ("", "--regions on", "--regions on needs --inject"),
+        (
+            "",
+            "--augment-by matrices --augmentation trivial",
+            "--augment-by matrices needs --augmentation none, light, h",
+        ),
+        ("", "--augment-by torchvision --inject 0.5", "it needs --regions off"),
         ("", "--epochs 0", "--epochs must be positive"),
         ("", "--lr nan", "--lr must be a number"),
         ("", "--lr inf", "--lr must be a number"),

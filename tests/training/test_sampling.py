@@ -213,6 +213,28 @@ def test_benign_edits_come_with_either_label_and_twins_share_what_degrades_them(
         assert (one.int() - other).abs().amax(0)[untouched].max() <= 6
 
 
+@pytest.mark.parametrize("inject", [0.0, 0.5])
+@pytest.mark.parametrize("done", [0, 1], ids=["whole epoch", "resumed"])
+def test_neither_processes_nor_an_interruption_change_what_the_matrices_give(inject, done):
+    images = image_set([CLEAN] * 6 + [ARTIFACT] * 3, 64)
+    unfitted = TrainingImages(images, "heavy", Preprocessing(32), inject > 0, regions=inject > 0, matrices=True)
+
+    def seen(rank: int, world: int, done: int) -> list[list[torch.Tensor]]:
+        batches = EpochBatches(images.labels, 6, "random", 1, inject, rank, world)
+        batches.done = done
+        return [[unfitted[sample][0] for sample in batch] for batch in batches]
+
+    parts = zip(seen(0, 2, done), seen(1, 2, done), strict=True)
+    for batch, shared in zip(seen(0, 1, 0)[done:], parts, strict=True):
+        assert torch.equal(torch.stack(batch), torch.stack([*chain(*shared)]))
+
+
+def test_matrices_without_regions_give_an_image_and_a_label():
+    images = image_set([CLEAN, ARTIFACT], 64)
+    drawn, plain = (TrainingImages(images, "heavy", Preprocessing(64), matrices=by) for by in (True, False))
+    assert len(drawn[Sample(0, 3)]) == 2 and not torch.equal(drawn[Sample(0, 3)][0], plain[Sample(0, 3)][0])
+
+
 def test_twins_are_varied_alike():
     plain, varied = (region_samples([CLEAN], kinds=["logo"], varied=share) for share in (0.0, 1.0))
     image, _, shares = varied[Sample(0, 5, True)]
