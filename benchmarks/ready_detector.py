@@ -3,8 +3,8 @@
     python benchmarks/ready_detector.py --faces FACES
 
 FACES as in benchmarks/ready_dataset.py, which keeps a third of them apart: no training and no choice has seen those.
-Each is scored clean and with every third kind of artifact at a random severity, from seeds that training never saw. A
-map's region is what reaches half of its highest cell; an artifact counts as found at the checkpoint's threshold.
+Each is scored clean and with every third kind of artifact at a random severity, from seeds that training never saw.
+Regions are those of the filter; an artifact counts as found at the checkpoint's threshold.
 
 Results in benchmarks/results/, and the main columns in the model card: ready_kinds.csv (a row a target: ROC-AUC with
 its 95 % interval from a bootstrap over faces, share found, pointing game beside the picture's centre, IoU of region and
@@ -16,7 +16,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -30,8 +29,10 @@ sys.path.insert(0, str(ROOT))
 
 from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint  # noqa: E402
 from artifact_detection.detector.device import autocast, pick_precision  # noqa: E402
+from artifact_detection.detector.localization import coarse_map, find_regions  # noqa: E402
 from artifact_detection.detector.models import Detector  # noqa: E402
-from artifact_detection.evaluation.pointing import MARGIN, is_hit  # noqa: E402
+from artifact_detection.evaluation.localization import Located, family_confusion  # noqa: E402
+from artifact_detection.evaluation.pointing import hits  # noqa: E402
 from artifact_detection.images.decoding import read_image  # noqa: E402
 from artifact_detection.images.transforms import evaluation_transform, resize  # noqa: E402
 from artifact_detection.injection import FAMILIES, KINDS  # noqa: E402
@@ -41,7 +42,6 @@ from artifact_detection.intervals import wilson  # noqa: E402
 from artifact_detection.labels import compile_pattern, parse_label  # noqa: E402
 
 BATCH, SCALE = 32, 2  # artifacts go into images SCALE times as large as the network's, as in training
-RELATIVE = 0.5  # a region is what reaches this share of the highest cell
 MARKERS = ("<!-- written by benchmarks/ready_detector.py -->", "<!-- end -->")
 LOOKALIKES = ROOT / "benchmarks/lookalikes.csv"  # file, what; looked through by hand
 
@@ -58,19 +58,13 @@ def evidence(model: Detector, images: list[np.ndarray]) -> tuple[np.ndarray, np.
     return logits.numpy(), maps.sigmoid().numpy()
 
 
-def localisation(maps: np.ndarray, mask: np.ndarray, family: str, size: int) -> dict:
+def localisation(model: Detector, image: np.ndarray, kind: str, maps: np.ndarray, mask: np.ndarray) -> dict:
     """maps: (1 + families, h, w) probabilities; mask: (H, W) bool. Hit, centre's hit, IoU, the family that is named."""
-    small = cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA) > 0
-    fine = cv2.resize(np.ascontiguousarray(maps.transpose(1, 2, 0)), (size, size))
-    peak = np.unravel_index(fine[..., 0].argmax(), small.shape)
-    region = fine[..., 0] >= RELATIVE * fine[..., 0].max()
-    return {
-        "pointing": is_hit(peak, small, MARGIN * size),
-        "centre": is_hit((size // 2, size // 2), small, MARGIN * size),
-        "iou": (region & small).sum() / (region | small).sum(),
-        "named": FAMILIES[int(fine[region][:, 1:].mean(0).argmax())],
-        "family": family,
-    }
+    preprocessing, view = model.preprocessing, model.preprocessing.view(image)
+    regions = find_regions(maps, preprocessing, view, *mask.shape[::-1])
+    located = Located(kind, image, mask, np.nan, regions)
+    hit, centre = hits(coarse_map(maps, preprocessing, view, preprocessing.size), mask)
+    return {"pointing": hit, "centre": centre, "iou": located.iou(), "named": located.named(), "family": KINDS[kind]}
 
 
 def score_kinds(
@@ -87,9 +81,10 @@ def score_kinds(
         injected, severities, masks = injected_test_set([images[base] for base in bases], kind, seed)
         logits, maps = evidence(model, injected)
         pairs.append(wins(logits, clean))
-        for base, logit, severity, map_, mask in zip(bases, logits, severities, maps, masks, strict=True):
+        items = zip(bases, injected, logits, severities, maps, masks, strict=True)
+        for base, image, logit, severity, map_, mask in items:
             row = {"base": base, "kind": kind, "severity": f"severity {severity}", "found": logit >= threshold}
-            rows.append(row | localisation(map_, mask, KINDS[kind], model.preprocessing.size))
+            rows.append(row | localisation(model, image, kind, map_, mask))
     return pd.DataFrame(rows), np.concatenate(pairs)
 
 
@@ -236,8 +231,7 @@ def main() -> int:
         return 0
     portraits = pd.DataFrame([drawn_portraits(model, ROOT / "test_data/test", options.seed)])
     kinds = pd.concat([kinds, portraits], ignore_index=True)
-    found = rows[rows["found"]]
-    families = pd.crosstab(found["family"], found["named"]).reindex(index=FAMILIES, columns=FAMILIES, fill_value=0)
+    families = family_confusion(rows)
     alarms = false_alarms(model, checkpoint, clean_sets(paths, images, options.seed))
     families = families.rename_axis(columns=None).reset_index()
     card = options.card or options.model.parent / "README.md"

@@ -48,7 +48,7 @@ def validation_images(settings: dict, dataset: Path, model: models.Detector, cac
     if images.fingerprint() != settings["fingerprint"]:
         raise SystemExit(f"{dataset} is not what the run was trained on")
     _, held_back = data.split_training(images, settings["validation"], settings["seed"], settings["inject"])
-    return data.enlarged(images, model.preprocessing, cache).take(held_back)
+    return data.unfitted(images, model.preprocessing, cache).take(held_back)
 
 
 def join(model: models.Detector, clean: list[np.ndarray], injected: list[np.ndarray]) -> None:

@@ -23,6 +23,15 @@ def is_hit(point: tuple[int, int], mask: np.ndarray, margin: float) -> bool:
     return bool(distance[point] <= margin)
 
 
+def hits(heatmap: np.ndarray, mask: np.ndarray) -> tuple[bool, bool]:
+    """Whether the highest point of a map (h, w) of the whole image lies in the mask (H, W) bool, and whether the
+    picture's centre does. A map without evidence is a miss."""
+    height, width = heatmap.shape
+    small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA) > 0
+    peak, margin = np.unravel_index(heatmap.argmax(), heatmap.shape), MARGIN * height
+    return heatmap.max() > 0 and is_hit(peak, small, margin), is_hit((height // 2, width // 2), small, margin)
+
+
 def pointing_game(
     model: Detector,
     images: Sequence[np.ndarray],
@@ -38,15 +47,13 @@ def pointing_game(
     method: of the heat map, see `heatmaps`.
     Columns: n, value, low, high (Wilson, 95 %), centre; the last row, "all", joins the kinds.
     """
-    size, rows = model.preprocessing.size, []
+    rows = []
     for kind in tqdm(kinds, "pointing game", leave=False, disable=None):
         injected = [inject(image, kind, severity, np.random.default_rng((seed, i))) for i, image in enumerate(images)]
         maps = explain(model, [image for image, _ in injected], method)
         for heatmap, (_, mask) in zip(maps, injected, strict=True):
-            small = cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_AREA) > 0
-            peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
-            hit = heatmap.max() > 0 and is_hit(peak, small, MARGIN * size)
-            rows.append({"kind": kind, "hit": hit, "centre": is_hit((size // 2, size // 2), small, MARGIN * size)})
+            hit, centre = hits(heatmap, mask)
+            rows.append({"kind": kind, "hit": hit, "centre": centre})
     table = pd.DataFrame(rows)
     table = pd.concat([table, table.assign(kind="all")]).groupby("kind", sort=False)
     result = table.agg(n=("hit", "size"), value=("hit", "mean"), centre=("centre", "mean"))
