@@ -176,7 +176,7 @@ def share(value: float) -> str:
 
 def with_interval(table: pd.DataFrame, column: str, low: str = "low", high: str = "high") -> list[str]:
     rows = zip(table[column], table[low], table[high], strict=True)
-    return [f"{share(value)} ({share(start)} to {share(end)})" for value, start, end in rows]
+    return ["" if np.isnan(value) else f"{share(value)} ({share(start)} to {share(end)})" for value, start, end in rows]
 
 
 def card_tables(kinds: pd.DataFrame, families: pd.DataFrame, alarms: pd.DataFrame) -> str:
