@@ -216,4 +216,4 @@ def test_the_seed_that_chose_an_attempt_is_no_evidence_for_it(results, attempts)
 
 def test_the_face_crop_is_judged_on_its_fresh_seeds():
     row = analysis.analyse(COMMITTED, PROTOCOLS["small"], read_attempts()).loc["33-crop-face"]
-    assert report.difference(row) == "+0.065 (-0.034 to +0.160)"
+    assert report.difference(row).startswith("+0.065 (")  # with the seed that chose it: +0.103
