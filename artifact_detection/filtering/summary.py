@@ -81,7 +81,7 @@ class FilterSummary:
 def _text(estimate: CountEstimate, percent: bool = False) -> str:
     form = "{:.1%}" if percent else "{:.0f}"
     value, low, high = (form.format(number) for number in (estimate.value, estimate.low, estimate.high))
-    return "less than 1" if high == "0" else f"{value} ({low} to {high})"
+    return f"{value} (less than 1)" if high == "0" else f"{value} ({low} to {high})"
 
 
 def summarize(
