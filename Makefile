@@ -1,5 +1,5 @@
 # make demo   a first page by the detector that ships; then organize test_data/, train a small VGG-19, score the
-#             test split, filter it (about ten minutes on two cores, install included)
+#             test split, filter it (about eight minutes on two cores, install included)
 # make test   the whole test suite
 # make attempts   model-training-attempts/, all of it: wants a GPU; FLAGS="--protocol small ..." for less
 # make lint   ruff
