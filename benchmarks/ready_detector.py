@@ -28,9 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint  # noqa: E402
-from artifact_detection.detector.device import autocast, pick_precision  # noqa: E402
+from artifact_detection.detector.device import pick_precision  # noqa: E402
 from artifact_detection.detector.localization import coarse_map, find_regions  # noqa: E402
 from artifact_detection.detector.models import Detector  # noqa: E402
+from artifact_detection.detector.scoring import TorchEngine  # noqa: E402
 from artifact_detection.evaluation.localization import Located, family_confusion  # noqa: E402
 from artifact_detection.evaluation.pointing import hits  # noqa: E402
 from artifact_detection.images.decoding import read_image  # noqa: E402
@@ -40,22 +41,22 @@ from artifact_detection.injection.benign import edit_benignly  # noqa: E402
 from artifact_detection.injection.degradation import recompressed, rescaled  # noqa: E402
 from artifact_detection.intervals import wilson  # noqa: E402
 from artifact_detection.labels import compile_pattern, parse_label  # noqa: E402
+from artifact_detection.system.files import replace_between  # noqa: E402
 
 BATCH, SCALE = 32, 2  # artifacts go into images SCALE times as large as the network's, as in training
 MARKERS = ("<!-- written by benchmarks/ready_detector.py -->", "<!-- end -->")
 LOOKALIKES = ROOT / "benchmarks/lookalikes.csv"  # file, what; looked through by hand
 
 
-@torch.inference_mode()
 def evidence(model: Detector, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Logits (N,) and maps (N, 1 + families, h, w), probabilities, of images (H, W, 3) uint8."""
-    parts = []
+    device, parts = torch.device("cpu"), []
+    engine = TorchEngine(model, device, pick_precision("auto", device))  # as the filter does
     for start in range(0, len(images), BATCH):
         batch = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
-        with autocast(torch.device("cpu"), pick_precision("auto", torch.device("cpu"))):  # as the filter does
-            parts.append([part.float() for part in model.evidence(torch.stack(batch))])
-    logits, maps = (torch.cat(values) for values in zip(*parts, strict=True))
-    return logits.numpy(), maps.sigmoid().numpy()
+        parts.append(engine.evidence(torch.stack(batch)))
+    logits, maps = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return logits, expit(maps)
 
 
 def localisation(model: Detector, image: np.ndarray, kind: str, maps: np.ndarray, mask: np.ndarray) -> dict:
@@ -195,9 +196,7 @@ def card_tables(kinds: pd.DataFrame, families: pd.DataFrame, alarms: pd.DataFram
 
 def write_card(tables: str, card: Path) -> None:
     """Put the tables between the card's two markers."""
-    before, rest = card.read_text(encoding="utf-8").split(MARKERS[0])
-    after = rest.split(MARKERS[1])[1]
-    card.write_text(f"{before}{MARKERS[0]}\n\n{tables}\n\n{MARKERS[1]}{after}", encoding="utf-8")
+    replace_between(card, *MARKERS, f"{tables}\n")
 
 
 def parse_arguments() -> argparse.Namespace:

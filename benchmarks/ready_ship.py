@@ -54,9 +54,9 @@ def validation_images(settings: dict, dataset: Path, model: models.Detector, cac
 def join(model: models.Detector, clean: list[np.ndarray], injected: list[np.ndarray]) -> None:
     """Fit what the head and the map weigh in the image's logit; P(artifact) is then that at even odds."""
     logits, maps = evidence(model, [*clean, *injected])
-    cells = torch.logit(torch.from_numpy(maps[:, :1]), 1e-6)
-    votes = model.dense.vote(top_mean(torch.logit(torch.from_numpy(maps), 1e-6))).detach().numpy()[:, 0]
-    features = np.column_stack([logits - votes, top_mean(cells).numpy()])
+    tops = top_mean(torch.logit(torch.from_numpy(maps), 1e-6))  # (N, 1 + families)
+    votes = model.dense.vote(tops).detach().numpy()[:, 0]
+    features = np.column_stack([logits - votes, tops[:, 0].numpy()])
     targets = np.repeat([CLEAN, ARTIFACT], [len(clean), len(injected)])
     fit = LogisticRegression(C=10, class_weight="balanced").fit(features, targets)
     head, top = fit.coef_[0]

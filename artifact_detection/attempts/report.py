@@ -10,7 +10,7 @@ from artifact_detection.attempts.analysis import ReportError
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, Protocol, plan
 from artifact_detection.attempts.results import Results
-from artifact_detection.system.files import write_atomic
+from artifact_detection.system.files import replace_between
 
 BEGIN, END = "<!-- written by python -m artifact_detection.attempts --report -->", "<!-- end of what is written -->"
 SIGNIFICANT = 0.05
@@ -33,12 +33,10 @@ COMMAND = "`python -m artifact_detection.attempts --protocol {protocol} --only {
 
 def write_report(folder: Path) -> None:
     """Replace what stands between the markers of the folder's README. Raises ReportError if they are not there."""
-    path = folder / "README.md"
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ReportError(f"{path} needs the two lines {BEGIN} and {END}, once each and in this order")
-    head, rest = text.split(BEGIN)
-    write_atomic(path, head + BEGIN + "\n\n" + render(folder) + "\n" + END + rest.split(END)[1])
+    try:
+        replace_between(folder / "README.md", BEGIN, END, render(folder))
+    except ValueError as error:
+        raise ReportError(str(error)) from error
 
 
 def render(folder: Path) -> str:

@@ -98,6 +98,15 @@ def write_atomic(path: str | Path, data: bytes | str | Iterable[str], work: Path
     sync_folder(path.parent)
 
 
+def replace_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Put text in place of what stands between two markers of a file. Raises ValueError if they are not there."""
+    old = path.read_text(encoding="utf-8")
+    if old.count(begin) != 1 or old.count(end) != 1 or old.index(begin) > old.index(end):
+        raise ValueError(f"{path} needs the two lines {begin} and {end}, once each and in this order")
+    head, rest = old.split(begin)
+    write_atomic(path, f"{head}{begin}\n\n{text}\n{end}{rest.split(end)[1]}")
+
+
 def _open_nameless(folder: Path) -> int | None:
     """A descriptor of a new file that goes with this process; None where the system has no such files."""
     if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
