@@ -18,6 +18,17 @@ def warmup_cosine(total_steps: int, warmup_steps: int, final: float = 0.01) -> S
     return factor
 
 
+def restarted_cosine(total_steps: int, warmup_steps: int) -> Schedule:
+    """`warmup_cosine` over the first half of the steps, and another one from half its height over the second.
+
+    A warm restart (Loshchilov & Hutter, arXiv 1608.03983): the first `total_steps / 2` are those of a training half as
+    long, so it can be seen whether the second half pays.
+    """
+    half = total_steps // 2
+    first, second = warmup_cosine(half, warmup_steps), warmup_cosine(total_steps - half, 0)
+    return lambda step: first(step) if step < half else 0.5 * second(step - half)
+
+
 def staircase(every: int = 400, decay: float = 0.85) -> Schedule:
     """Multiply by `decay` after each `every` steps (the exponential staircase of the original project)."""
     return lambda step: decay ** (step // every)
@@ -28,13 +39,15 @@ def constant() -> Schedule:
     return lambda step: 1.0
 
 
-SCHEDULES = ("warmup_cosine", "staircase", "constant")
+SCHEDULES = ("warmup_cosine", "restarted_cosine", "staircase", "constant")
 
 
 def build_schedule(name: str, total_steps: int, warmup_steps: int) -> Schedule:
     """The schedule called `name`; raises ValueError for an unknown one."""
     if name == "warmup_cosine":
         return warmup_cosine(total_steps, warmup_steps)
+    if name == "restarted_cosine":
+        return restarted_cosine(total_steps, warmup_steps)
     if name == "staircase":
         return staircase()
     if name == "constant":

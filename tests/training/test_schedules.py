@@ -22,3 +22,9 @@ def test_unknown_name_is_refused():
     assert build_schedule("constant", 10, 1)(7) == 1.0
     with pytest.raises(ValueError, match="cosin"):
         build_schedule("cosin", 10, 1)
+
+
+def test_a_restarted_cosine_is_a_training_half_as_long_and_then_another():
+    whole, half = build_schedule("restarted_cosine", 200, 10), build_schedule("warmup_cosine", 100, 10)
+    assert [whole(step) for step in range(100)] == [half(step) for step in range(100)]
+    assert whole(100) == 0.5 and whole(199) < 0.01
