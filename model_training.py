@@ -137,7 +137,7 @@ def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: W
     training, validation = work.unfitted.take(rows), work.images.take(held_back)
     injected = not validation.labels.any()
     if injected:
-        validation = data.inject_half(work.unfitted.take(held_back), model.preprocessing, config.seed)
+        validation = data.inject_half(work.unfitted.take(held_back), model.preprocessing, config.seed, config.kinds)
     parts = data.validation_parts(validation.labels, groups[held_back], config.seed)
     trainer = build_trainer(config, model, training, crew)
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from artifact_detection.detector import checkpoints, models  # noqa: E402
 from artifact_detection.detector.regions import top_mean  # noqa: E402
-from artifact_detection.injection import inject_random  # noqa: E402
+from artifact_detection.injection import KINDS, inject_random  # noqa: E402
 from artifact_detection.labels import ARTIFACT, CLEAN  # noqa: E402
 from artifact_detection.training import data  # noqa: E402
 
@@ -91,8 +91,11 @@ def main() -> int:
     model, settings = last_model(options.run)
     images = validation_images(settings, options.dataset, model, options.cache)
     clean = [images[row] for row in range(len(images))]
+    kinds = [kind for kind, family in KINDS.items() if family != settings["inject_without"]]
     rngs = (np.random.default_rng((settings["seed"], 2**43, draw)) for draw in range(DRAWS))
-    injected = [inject_random(image, rng)[0] for rng in rngs for image in clean]
+    injected = [
+        inject_random(image, rng, kinds, evenly=settings["inject_evenly"])[0] for rng in rngs for image in clean
+    ]
     join(model, clean, injected)
     state = halved(model.state_dict())
     model.load_state_dict(state)  # what will be loaded from the file

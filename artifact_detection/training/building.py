@@ -10,7 +10,6 @@ from artifact_detection.detector.device import (
     pick_precision,
 )
 from artifact_detection.images.transforms import Preprocessing
-from artifact_detection.injection import KINDS
 from artifact_detection.labels import Prevalence
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.processes import Crew
@@ -59,9 +58,8 @@ def build_loader(
     is_painted = config.inject or config.vary or config.benign or config.degrade
     if not is_painted and config.augment_by != "torchvision" and fits(training, config.augmentation, device):
         return PooledBatches(training, batches, config.augmentation, device)
-    kinds = [kind for kind, family in KINDS.items() if family != config.inject_without]
     samples = sampling.TrainingImages(
-        training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, kinds,
+        training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, config.kinds,
         benign=config.benign, degraded=config.degrade, regions=config.with_regions,
         varied=config.vary, evenly=config.inject_evenly,
         matrices=config.augment_by == "matrices",

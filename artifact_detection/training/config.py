@@ -17,7 +17,7 @@ from artifact_detection.detector.models import ARCHS, FREEZE
 from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.augmentation import PRESETS
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS, INTERPOLATIONS
-from artifact_detection.injection import EVENLY, SEVERITIES
+from artifact_detection.injection import EVENLY, KINDS, SEVERITIES
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.paths import ROOT
 from artifact_detection.training.sampling import OVERSAMPLING
@@ -162,6 +162,11 @@ class TrainConfig:
             choices = setting.metadata["choices"]
             if choices and getattr(self, setting.name) not in choices:
                 raise ConfigError(f"{setting.name} = {getattr(self, setting.name)!r}: choose from {', '.join(choices)}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of the artifacts that --inject puts in, for training and for validation."""
+        return tuple(kind for kind, family in KINDS.items() if family != self.inject_without)
 
     @property
     def _can_teach_regions(self) -> bool:

@@ -5,6 +5,7 @@ The order keeps results honest: near-duplicates are grouped, then split, and onl
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -219,13 +220,13 @@ def validation_parts(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.nd
     return parts
 
 
-def inject_half(images: ImageSet, preprocessing: Preprocessing, seed: int) -> ImageSet:
-    """Images that are still to be fitted, fitted, with a synthetic artifact in every second one, always the same."""
+def inject_half(images: ImageSet, preprocessing: Preprocessing, seed: int, kinds: Sequence[str]) -> ImageSet:
+    """Images that are still to be fitted, fitted, with an artifact of `kinds` in every second one, always the same."""
     pixels, preprocessing = np.empty((len(images), *preprocessing.shape, 3), np.uint8), left_to_fit(preprocessing)
     for index in range(len(images)):
         image = images[index]
         if index % 2 == 0:
-            image = inject_random(image, np.random.default_rng((seed, index)))[0]
+            image = inject_random(image, np.random.default_rng((seed, index)), kinds)[0]
         pixels[index] = preprocessing.fit(image)
     labels = np.where(np.arange(len(images)) % 2, CLEAN, ARTIFACT)
     return replace(images, table=images.table.assign(label=labels, row=np.arange(len(images))), pixels=pixels)

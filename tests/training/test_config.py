@@ -3,6 +3,7 @@ import tomllib
 
 import pytest
 
+from artifact_detection.injection import FAMILIES, KINDS
 from artifact_detection.system.tables import to_toml
 from artifact_detection.training.config import ConfigError, TrainConfig, add_flags, given_flags, merge
 
@@ -67,3 +68,10 @@ def test_to_toml_reads_back():
 )  # fmt: skip
 def test_regions_are_taught_where_artifacts_are_injected(tmp_path, flags, taught):
     assert config_from(tmp_path, flags=flags).with_regions == taught
+
+
+def test_a_family_that_is_left_out_is_left_out_of_validation_too():
+    assert {KINDS[kind] for kind in TrainConfig(inject=0.5, inject_without="anatomy").kinds} == set(FAMILIES) - {
+        "anatomy"
+    }
+    assert TrainConfig().kinds == tuple(KINDS)

@@ -5,6 +5,7 @@ import pytest
 
 from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.injection import KINDS
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.portraits import draw_portrait
 from artifact_detection.training import data
@@ -59,7 +60,7 @@ def test_dataset_without_artifacts_needs_injection():
     with pytest.raises(DatasetError, match="--inject"):
         data.split_training(images, 0.2, 0)
     _, rows = data.split_training(images, 0.2, 0, inject=0.5)
-    first, again = (data.inject_half(images.take(rows), preprocessing, 0) for _ in range(2))
+    first, again = (data.inject_half(images.take(rows), preprocessing, 0, tuple(KINDS)) for _ in range(2))
     assert first.labels.mean() == 0.5 and first.pixels.shape[1:] == (32, 32, 3)
     assert np.array_equal(first.pixels, again.pixels)
     for row, label in enumerate(first.labels):
