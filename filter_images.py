@@ -50,15 +50,7 @@ from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_ear
 from artifact_detection.filtering.options import parse_arguments
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import (
-    SUFFIX,
-    Record,
-    Store,
-    Stores,
-    database,
-    earlier_versions,
-    forget_all,
-)
+from artifact_detection.filtering.store import SUFFIX, Record, Store, Stores, database, earlier_versions, forget_all
 from artifact_detection.system.files import is_replaceable
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError

@@ -26,12 +26,7 @@ import torch
 
 from artifact_detection import figures
 from artifact_detection.detector import checkpoints, models, weights
-from artifact_detection.detector.device import (
-    DeviceError,
-    device_errors,
-    peak_memory_mb,
-    pick_device,
-)
+from artifact_detection.detector.device import DeviceError, device_errors, peak_memory_mb, pick_device
 from artifact_detection.evaluation import metrics
 from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
@@ -46,13 +41,7 @@ from artifact_detection.training.choices import calibrate, score
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.plots import plot_curves
 from artifact_detection.training.runs import RunError, RunFolder, claim
-from artifact_detection.training.trainer import (
-    Interrupted,
-    Trainer,
-    TrainingError,
-    is_over,
-    validation_row,
-)
+from artifact_detection.training.trainer import Interrupted, Trainer, TrainingError, is_over, validation_row
 
 EXPECTED_ERRORS = (
     configuration.ConfigError, data.DatasetError, TrainingError, weights.WeightsError,

@@ -69,8 +69,7 @@ def test_a_pattern_that_can_name_no_label_is_refused(pattern):
 
 
 @pytest.mark.parametrize(
-    ("labels", "inverted"),
-    [([0, 0, 1], False), ([0, 1], False), ([0, 1, 1], True), ([1], True), ([], False)],
+    ("labels", "inverted"), [([0, 0, 1], False), ([0, 1], False), ([0, 1, 1], True), ([1], True), ([], False)]
 )
 def test_a_majority_of_artifacts_looks_inverted(labels, inverted):
     assert Prevalence.of(labels).looks_inverted is inverted

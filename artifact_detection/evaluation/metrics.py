@@ -211,13 +211,7 @@ def _missing(targets, predicted, probabilities) -> dict[str, str]:
     constant = "" if len(np.unique(predicted)) == 2 else "only one class is predicted"
     blind = "" if probabilities is not None else "not every image has a probability"
     ranking = blind or lacking
-    return {
-        "mcc": lacking or constant,
-        "average_precision": ranking,
-        "roc_auc": ranking,
-        "brier": blind,
-        "ece": blind,
-    }
+    return {"mcc": lacking or constant, "average_precision": ranking, "roc_auc": ranking, "brier": blind, "ece": blind}
 
 
 def _with_interval(

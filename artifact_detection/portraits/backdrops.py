@@ -3,16 +3,7 @@
 import cv2
 import numpy as np
 
-from artifact_detection.portraits.canvas import (
-    FLOAT,
-    Canvas,
-    bump,
-    colour,
-    edge,
-    fractal,
-    smoothstep,
-    soften,
-)
+from artifact_detection.portraits.canvas import FLOAT, Canvas, bump, colour, edge, fractal, smoothstep, soften
 
 NEON = ((255, 60, 150), (60, 220, 255), (150, 80, 255), (255, 150, 50), (80, 255, 160))
 STREET_LAMPS = ((255, 210, 150), (255, 240, 220), (230, 90, 70), (140, 190, 220))

@@ -4,11 +4,7 @@ import numpy as np
 import torch
 
 from artifact_detection.detector import checkpoints, models
-from artifact_detection.detector.device import (
-    device_name,
-    pick_device,
-    pick_precision,
-)
+from artifact_detection.detector.device import device_name, pick_device, pick_precision
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import Prevalence
 from artifact_detection.system.memory import keep_freed_memory
@@ -18,11 +14,7 @@ from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.pool import PooledBatches, fits
 from artifact_detection.training.schedules import build_schedule
-from artifact_detection.training.trainer import (
-    OPTIMIZERS,
-    Trainer,
-    measure_rate,
-)
+from artifact_detection.training.trainer import OPTIMIZERS, Trainer, measure_rate
 
 
 def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> Trainer:

@@ -82,10 +82,7 @@ class TrainConfig:
     )
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
     interpolation: str = _setting(
-        "area",
-        "how images are shrunk to it; antialias takes less than half of area's time",
-        "data",
-        INTERPOLATIONS,
+        "area", "how images are shrunk to it; antialias takes less than half of area's time", "data", INTERPOLATIONS
     )
     crop: str = _setting("full", "what the network sees: the full image, the face, or both side by side", "data", CROPS)
 

@@ -169,8 +169,7 @@ def test_two_runners_at_once_are_refused(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags, message",
-    [(["--only", "99-*"], "no attempt of protocol tiny is called 99-*"), (["--report"], "README.md")],
+    "flags, message", [(["--only", "99-*"], "no attempt of protocol tiny is called 99-*"), (["--report"], "README.md")]
 )
 def test_wrong_usage_is_a_clear_error(run, folder, flags, message, capsys):
     (folder / "README.md").write_text("no markers\n")

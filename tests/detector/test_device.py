@@ -69,10 +69,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_the_remedy(two_gpus, monkeypatc
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        (
-            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore"),
-            "smaller --batch .CUDA out of",
-        ),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore"), "smaller --batch .CUDA out of"),
         (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), "smaller --batch"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "smaller --batch"),
         (RuntimeError("DataLoader worker is killed by signal: Bus error. ... out of shared memory"), "--workers 0"),

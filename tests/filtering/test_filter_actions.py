@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 import filter_images
-from tests.filtering.runs import (
-    THRESHOLDS,
-    read_rows,
-    read_scores,
-    run,
-    snapshot,
-    write_image,
-)
+from tests.filtering.runs import THRESHOLDS, read_rows, read_scores, run, snapshot, write_image
 
 
 @pytest.mark.parametrize("action", ["copy", "move", "link"])

@@ -14,11 +14,7 @@ from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import DecisionError, Decisions, read_decisions
 from artifact_detection.filtering.inputs import Inputs, Item, in_earlier_order, read_items, write_items
-from artifact_detection.filtering.policy import (
-    Policy,
-    PolicyError,
-    manual_bands,
-)
+from artifact_detection.filtering.policy import Policy, PolicyError, manual_bands
 from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shift import compare, scene_groups

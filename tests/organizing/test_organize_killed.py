@@ -16,10 +16,7 @@ import pytest
 from tests.children import clean_server
 from tests.sources import draw_source, run, tree
 
-pytestmark = [
-    pytest.mark.usefixtures("no_sync"),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL"),
-]
+pytestmark = [pytest.mark.usefixtures("no_sync"), pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")]
 
 COMMANDS = {
     "copy": ("--mode", "copy"),
