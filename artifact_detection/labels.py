@@ -15,11 +15,11 @@ DIGITS = ("0", "1")  # the label texts of the usual file names; which one means 
 DEFAULT_PATTERN = r"_(?P<label>\d)(?=\.[^.]*$)"  # the last `_<digit>` before the extension
 WORDS = {
     **dict.fromkeys(("0", "no_artifacts", "no_artifact", "no_artefacts", "no_artefact", "clean", "ok", "good"), CLEAN),
-    **dict.fromkeys(("false", "no", "falsch", "nein", "faux", "non"), CLEAN),
+    **dict.fromkeys(("false", "no", "f", "n", "falsch", "nein", "faux", "non", "falso", "onwaar"), CLEAN),
     **dict.fromkeys(("1", "artifacts", "artifact", "artefacts", "artefact", "bad"), ARTIFACT),
-    **dict.fromkeys(("true", "yes", "wahr", "ja", "vrai", "oui"), ARTIFACT),
+    **dict.fromkeys(("true", "yes", "t", "y", "wahr", "ja", "vrai", "oui", "verdadero", "vero", "waar"), ARTIFACT),
 }  # what a label column can say without being asked about; spreadsheets translate TRUE and FALSE
-NO_LABEL = ("", "nan", "na", "n/a", "null")
+NO_LABEL = ("", "nan", "na", "n/a", "#n/a", "null")
 IMAGE_FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"
 }  # fmt: skip
@@ -74,7 +74,9 @@ def class_numbers(texts: Iterable[str], artifact_label: str | None = None) -> li
     same. Without it, or where it does not occur, every word must be one of WORDS. Raises ValueError if one is not:
     nothing is guessed.
     """
+    texts = list(texts)
     words = [_word(text) for text in texts]
+    said = {word: text.strip() for word, text in zip(words, texts, strict=True)}
     found, artifact = set(words) - set(NO_LABEL), _word(artifact_label or "")
     meant = WORDS.get(artifact, ARTIFACT)  # what the word for artifacts means to everybody else
     if found <= WORDS.keys() and (artifact in DIGITS or meant == ARTIFACT or not found):
@@ -82,7 +84,7 @@ def class_numbers(texts: Iterable[str], artifact_label: str | None = None) -> li
     elif artifact in found and len(found) <= 2 and all(WORDS.get(word) != meant for word in found - {artifact}):
         meaning = {word: ARTIFACT if word == artifact else CLEAN for word in found}
     else:
-        listed = ", ".join(sorted(found)[:4]) + (", ..." if len(found) > 4 else "")
+        listed = ", ".join(sorted(said[word] for word in found)[:4]) + (", ..." if len(found) > 4 else "")
         raise ValueError(f"{len(found)} different values ({listed}): which means artifacts? Name it (--artifact-label)")
     return [meaning.get(word, -1) for word in words]
 

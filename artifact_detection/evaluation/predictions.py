@@ -1,5 +1,6 @@
 """Read predictions: our CSV (`path,label,probability,prediction`) or another system's (`filename,prediction`)."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def read_predictions(
     if "prediction" not in classes:
         classes["prediction"] = np.where(np.isnan(probabilities), -1, probabilities >= HALF)
     _refuse_contradictions(path, probabilities, classes["prediction"])
-    columns = {"path": table[name], **classes, "probability": probabilities}
+    # `./a.png` is `a.png`, and counts as one image with it
+    columns = {"path": table[name].map(os.path.normpath), **classes, "probability": probabilities}
     rows = pd.DataFrame(columns)[["path", "label", "probability", "prediction"]]
     rows.attrs |= {} if "prediction" in table else {CUT: HALF}
     return _refuse_two_answers(rows, path)

@@ -41,7 +41,7 @@ SEPARATORS = ",;\t"
 
 def separator(header: str) -> str:
     """What separates the columns of a table with this first line: a comma, or what a spreadsheet wrote instead."""
-    return max(SEPARATORS, key=header.count)
+    return max(SEPARATORS, key=re.sub('"[^"]*"', "", header).count)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -67,18 +67,18 @@ def read_spreadsheet(path: Path) -> list[dict[str, str]]:
     """The rows of a table from anywhere, as texts by their column's name in lower case.
 
     Separators: comma, semicolon, tab. UTF-8 with or without a BOM, UTF-16 with one. What a spreadsheet adds or leaves
-    out is forgiven: a first line `sep=;`, empty rows and columns, empty cells that end a row.
+    out is forgiven: a first line `sep=;`, empty rows and columns, empty cells that end a row; pandas' index, too.
     Raises ValueError, with the file's name, for anything else; OSError if it cannot be read.
     """
     data = path.read_bytes()
     try:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from error
+        raise ValueError(f"{path} is not a CSV file in UTF-8, save it as one (CSV UTF-8): {error}") from error
     if "\0" in text:
         raise ValueError(f"{path} is not a CSV file in UTF-8: it holds NUL characters")
     told = re.match(r"sep=(.)\r?\n", text)
-    text = text[told.end() :] if told else text
+    text = (text[told.end() :] if told else text).lstrip("\r\n")
     delimiter = told[1] if told else separator(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
@@ -95,6 +95,8 @@ def _rows(lines: list[tuple[int, list[str]]], path: Path) -> list[dict[str, str]
     repeated = {name for name in columns if name and columns.count(name) > 1}
     if repeated:
         raise ValueError(f"{path} has the column {', '.join(sorted(repeated))} twice: capitals do not count")
+    if columns[0] == "" and all(row[0].isdigit() for _, row in lines[1:]):
+        columns, lines = columns[1:], [(number, row[1:]) for number, row in lines]  # what pandas numbers its rows with
     for number, row in lines[1:]:
         if any(row[len(columns) :]) or any(cell for name, cell in zip(columns, row, strict=False) if not name):
             raise ValueError(f"{path}: line {number} has a cell without a column's name")

@@ -58,6 +58,9 @@ def test_wrong_polarity_is_asked_about(tmp_path):
         pytest.param(
             'path,label,probability\n"a\nb",1,1e-400\nc , ARTIFACT ,NaN', [1, 1], [0, -1], id="line break, spaces"
         ),
+        pytest.param(",path,label,prediction\n0,a,y,n\n7,b,n,y", [1, 0], [0, 1], id="pandas' index"),
+        pytest.param('\n\n"path";"label, by hand";label;prediction\na;;1;0', [1], [0], id="commas in a header"),
+        pytest.param("path,label,prediction\na,#N/A,1\nb,FALSO,VERO", [-1, 0], [1, 1], id="an Italian spreadsheet"),
         pytest.param("path\tlabel\tprediction\na b\t1\t1\nc\t0\t\n", [1, 0], [1, -1], id="tabs"),
     ],
 )
@@ -76,10 +79,11 @@ def test_read_predictions(tmp_path, text, labels, predictions):
         pytest.param("path,label\na,1", "neither a prediction nor a probability", id="no verdict"),
         pytest.param("path,prediction\na,0\nb,1\nc,2", "3 different values", id="three classes"),
         pytest.param("path,label,prediction\na,fine,0\nb,glitch,1", "--artifact-label", id="unknown words"),
-        pytest.param("path,label,prediction\na,1,0\nb,2,1", "--artifact-label", id="unknown numbers"),
+        pytest.param("path,label,prediction\na,1,0\nb,-1,1", r"\(-1, 1\).*--artifact-label", id="unknown numbers"),
         pytest.param("Path,path,label,prediction\na,b,0,0", "column path twice", id="a column twice"),
         pytest.param("path|prediction\na|1", "'path.prediction'.*separated by", id="unknown separator"),
         pytest.param("path,prediction\na,b,1", "line 2 has a cell", id="a cell too many"),
+        pytest.param("path,prediction,\na,1,0", "line 2 has a cell", id="a column without a name"),
         pytest.param("path,label,prediction\na,1,1\na,1,0", "listed twice", id="two verdicts on one image"),
         *(
             pytest.param(f"path;probability\na_1.png;{text}", r"a_1\.png is .*, not a number in \[0, 1\]", id=text)
@@ -115,7 +119,7 @@ def test_words_in_file_names_are_read(tmp_path, label, expected):
 
 
 def test_an_image_listed_twice_counts_once_and_is_named(tmp_path, capsys):
-    path = write(tmp_path / "p.csv", "path,label,prediction\na,1,1\nb,0,0\na,1,1")
+    path = write(tmp_path / "p.csv", "path,label,prediction\na,1,1\nb,0,0\n./a,1,1")
     assert metrics.main([str(path), "--out", str(tmp_path / "m.json")]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("2 images")
