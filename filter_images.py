@@ -232,7 +232,7 @@ def finish(
         places.append(f"review page: {show(options, manifest, scorer, rules, judged, facts, todo)}")
     elif is_replaceable(options.out / REPORT):
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
-    print(facts.text(), *places, sep="\n")
+    print(facts.text(), *places, actions.next_step(options.action, bool(rules.decisions)), sep="\n")
     unusable = facts.bands["error"]
     if unusable == len(judged):
         return 2
@@ -258,7 +258,8 @@ def show(
     """Write the review page and return its path."""
     with Stores(options.out / WORK, store_key(scorer)) as stores:
         return write_report(
-            options.out, judged, stores, rules, lines=facts.lines(), comparisons=facts.comparisons,
+            options.out, judged, stores, rules, lines=facts.lines(), method=facts.small_print(),
+            comparisons=facts.comparisons,
             places=actions.places(manifest), model=scorer.model_id, limit=options.gallery, todo=todo,
         )  # fmt: skip
 

@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int:
     """The whole story, from class folders to scored run folders."""
+    data.list_images(Path(config.dataset), "train")  # nothing to train on: said before weights are downloaded
     torch.manual_seed(config.seed)
     preprocessing = models.default_preprocessing(config.arch, config.image_size, config.crop)
     preprocessing = dataclasses.replace(preprocessing, interpolation=config.interpolation)
@@ -225,7 +226,10 @@ def default_name(config: TrainConfig) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options], all listed by --help", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--name", help="name of the run folder (default: network and time)")
     parser.add_argument("--resume", action="store_true", help="go on with the run --name, if it was begun")
     parser.add_argument("--config", type=Path, help="TOML file with settings that differ from the defaults")

@@ -54,6 +54,7 @@ from artifact_detection.system.paths import first_of, printable
 
 MAKER = "organize_dataset"
 NOT_LOST = "No file is lost; the next run goes on from here"
+FOLDERS_NAMED = 4
 LISTED = 50  # skipped files named on the terminal; the manifest names all
 
 
@@ -103,6 +104,7 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     planned = sum(row.status == PLANNED for row in rows)
     placed = 0 if options.dry_run else place(rows, manifest)
     print_table(rows, options.splits)
+    print_others(earlier, roots)
     if options.dry_run:
         print(f"dry run: {planned} files to {options.mode}, nothing was written")
     else:
@@ -161,6 +163,17 @@ def print_table(rows: list[Row], splits: list[str]) -> None:
         print(line.ljust(width), *(f"{counts[line, split]:>{max(7, len(split))}}" for split in splits))
     named = first_of([f"{row.source}: {row.reason}" for row in troubled], LISTED, f", all named in {NAME}")
     print(*(f"  {line}\n" for line in named), sep="", end="")
+
+
+def print_others(earlier: list[Row], roots: set[Path]) -> None:
+    """Say which images the output had from elsewhere: those of the demo would go unseen into a training set."""
+    others = [row.source.parent for row in earlier if roots.isdisjoint(row.source.parents)]
+    if others:
+        folders = ", ".join(first_of(sorted({str(folder) for folder in others}), FOLDERS_NAMED))
+        print(
+            f"{len(others)} of these were here before, from {folders}: if they do not belong to this dataset, "
+            "--undo first, or choose another --output"
+        )
 
 
 def undo(options: argparse.Namespace, manifest: Manifest[Row]) -> int:

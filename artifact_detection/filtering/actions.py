@@ -26,6 +26,21 @@ class ActionError(Exception):
     """An action that cannot be done as asked; nothing was touched."""
 
 
+def next_step(action: str, is_decided: bool) -> str:
+    """What a user does after a run with this action, in a sentence."""
+    if action in MODES:
+        return f"next: use {'/, '.join(FOLDERS.values())}/ there; --undo takes it back"
+    if action != "report":
+        return f"next: use {', '.join(LISTS.values())} there"
+    folders = f"--action copy (or move, link, list) for {'/, '.join(FOLDERS.values())}/"
+    if is_decided:
+        return f"next: the same with {folders}"
+    return (
+        "next: open the page, press K or R at what is wrong, export decisions.csv; then the same command with "
+        f"--decisions decisions.csv {folders}"
+    )
+
+
 @dataclass(slots=True)
 class Placement(ManifestRow):
     """An image, its place below the output folder, and the evidence for it."""

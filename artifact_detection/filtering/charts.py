@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from artifact_detection.filtering.shift import ALPHA, Comparison
 
 WIDTH, HEIGHT = 220, 56
+QUESTION = "<p>Does it throw out one kind of image, such as the dark ones? The kept against the others:</p>"
 NOTHING = "<p>There are too few kept, or too few other images to compare.</p>"
 
 
@@ -17,8 +18,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
     none = f"<p>No measure of the kept images differs significantly from the others (p &lt; {ALPHA}).</p>"
     rows = "".join(_row(one) for one in comparisons)
     return (
-        f"{warnings or none}<table><tr><th>measure</th><th>all images (grey), kept (green)</th><th>change</th>"
-        f"<th>p, Holm-corrected</th><th>test of kept against not kept</th></tr>{rows}</table>"
+        f"{QUESTION}{warnings or none}<table><tr><th>measure</th><th>all images (grey), kept (green)</th>"
+        f"<th>change</th><th>p, Holm-corrected</th><th>test of kept against not kept</th></tr>{rows}</table>"
     )
 
 

@@ -1,17 +1,17 @@
 """What people decided about images, as the review page exports it: decisions.csv with path, sha256, decision."""
 
-import csv
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.store import Record
 from artifact_detection.system.paths import first_of, printable_path
-from artifact_detection.system.tables import read_table
+from artifact_detection.system.tables import read_spreadsheet
 
 COLUMNS = ("path", "sha256", "decision")
 BANDS = (KEEP, REVIEW, REJECT)  # by a person: clean, not sure, an artifact
 LISTED = 10  # paths named in a line
+EXPORT = "export decisions.csv on the review page, and name it where the browser has put it"
 
 Key = tuple[str, str]  # (path, sha256): a decision holds for the bytes that were seen, under the name they had
 
@@ -62,14 +62,17 @@ def _named(what: str, paths: Collection[str]) -> str:
 
 
 def read_decisions(path: Path) -> Decisions:
-    """The decisions of a CSV file. Raises DecisionError for any other file."""
+    """The decisions of a CSV file, also of one that a spreadsheet saved. Raises DecisionError for any other file."""
     try:
-        rows = list(read_table(path, COLUMNS))
-    except (ValueError, csv.Error) as error:
-        raise DecisionError(f"{path}: {error}") from error
+        rows = read_spreadsheet(path)
+    except ValueError as error:
+        raise DecisionError(str(error)) from error
     except OSError as error:
-        raise DecisionError(f"{path}: {error.strerror}: export decisions.csv from the review page") from error
-    wrong = next((row for row in rows if row["decision"] not in BANDS), None)
-    if wrong:
-        raise DecisionError(f"{path}: decision {wrong['decision']!r} of {wrong['path']}; known: {', '.join(BANDS)}")
-    return Decisions(((row["path"], row["sha256"]), row["decision"]) for row in rows)
+        raise DecisionError(f"{path}: {error.strerror}: {EXPORT}") from error
+    if not set(COLUMNS) <= rows[0].keys():
+        raise DecisionError(f"{path}: it needs the columns {', '.join(COLUMNS)}: {EXPORT}")
+    said = [((row["path"], row["sha256"].strip().lower()), row["decision"].strip().lower()) for row in rows]
+    for (name, _), decision in said:
+        if decision not in BANDS:
+            raise DecisionError(f"{path}: decision {decision!r} of {name}; known: {', '.join(BANDS)}")
+    return Decisions(said)

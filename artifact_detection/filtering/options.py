@@ -13,8 +13,9 @@ from artifact_detection.system.paths import ROOT
 def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
     """The options, with --out as an absolute path; ends the program for wrong usage, as argparse does."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+        usage="%(prog)s INPUT [INPUT ...] [options], all listed by --help",  # a line, not twelve before what is wrong
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
     _add_main(parser)
     _add_bands(parser.add_argument_group("bands"))
     _add_people(parser.add_argument_group("people"))

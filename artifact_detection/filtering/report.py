@@ -39,6 +39,7 @@ def write_report(
     policy: Policy,
     *,
     lines: Sequence[str],
+    method: str = "",
     comparisons: Sequence[Comparison] = (),
     places: dict[str, Path],
     model: str,
@@ -47,8 +48,9 @@ def write_report(
 ) -> Path:
     """Write report.html and return its path.
 
-    lines: the summary, plain text. places: where an image is now, by its path, if it was moved. limit: images shown;
-    the others are in the counts and in the histogram only. todo: what is looked at one by one; all of it is shown.
+    lines: the summary, plain text; method: how its estimate was made. places: where an image is now, by its path, if it
+    was moved. limit: images shown; the others are in the counts and in the histogram only. todo: what is looked at one
+    by one; all of it is shown.
     """
     shown = choose_shown([row for row in judged if row.band], limit, {id(row) for row in todo.audit + todo.informative})
     position = {id(row): number for number, row in enumerate(shown)}
@@ -67,7 +69,7 @@ def write_report(
     }
     parts = {
         "STYLE": _files("css"),
-        "SUMMARY": (f"<p>{html.escape(line)}</p>" for line in lines),
+        "SUMMARY": [*(f"<p>{html.escape(line)}</p>" for line in lines), _folded("how this was estimated", method)],
         "SHIFT": [comparison_table(comparisons)],
         "DATA": [_json(data)],
         "PICTURES": _blocks(shown, stores),
@@ -82,6 +84,11 @@ def _page(parts: dict[str, Iterable[str]]) -> Iterator[str]:
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     for number, text in enumerate(re.split("<!--([A-Z]+)-->", template)):
         yield from parts[text] if number % 2 else [text]
+
+
+def _folded(title: str, text: str) -> str:
+    """Small print that opens on a click; nothing if there is none."""
+    return f"<details><summary>{title}</summary>{html.escape(text)}</details>" if text else ""
 
 
 def _files(suffix: str) -> list[str]:

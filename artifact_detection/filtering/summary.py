@@ -22,6 +22,7 @@ from artifact_detection.system.paths import first_of, printable_path
 
 SUMMARY = "summary.json"
 INJECTED = "; validation's artifacts are injected ones, real ones may be found less often"
+ASSUMED = "if images of a class score as in validation"
 LISTED = 50  # problems named on the terminal; scores.csv names all
 
 
@@ -48,10 +49,9 @@ class FilterSummary:
     remarks: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """What matters, a line each."""
-        counts = ", ".join(f"{name} {number}" for name, number in self.bands.items())
-        lines = [f"{self.images} images: {counts}", *self.promises, *self._estimate_lines()]
-        lines += [*(self.audit.lines() if self.audit else ()), *self.remarks]
+        """What matters, a line each; what people saw of these images before what validation says of other ones."""
+        lines = [self._counts(), *(self.audit.lines() if self.audit else ()), *self.remarks]
+        lines += [*self.promises, self._estimate()]
         if self.others:
             kinds = ", ".join(f"{suffix or 'no suffix'} {number}" for suffix, number in self.others.items())
             lines.append(f"not looked at, no images by their names: {kinds}")
@@ -65,17 +65,27 @@ class FilterSummary:
         problems = first_of([*self.errors, *self.not_placed], LISTED, f", in {SUMMARY}")
         return "\n".join([*lines, *(f"  {problem}" for problem in problems)])
 
-    def _estimate_lines(self) -> list[str]:
+    def small_print(self) -> str:
+        """How the estimate was made; empty if there is none."""
+        return self.method if self.estimates else ""
+
+    def _counts(self) -> str:
+        parts = [f"{name} {number:,}" for name, number in self.bands.items() if name != "error"]
+        parts += [f"unusable {self.bands['error']:,}"] * bool(self.bands["error"])
+        return f"{self.images:,} images: {', '.join(parts)}"
+
+    def _estimate(self) -> str:
         if self.estimates is None:
-            return [f"no estimate of what is left: {self.method}"]
+            return f"no estimate of what is left: {self.method}"
         kept = f"{_text(self.estimates.artifacts_kept)} artifacts left among the kept"
         rejected = f"{_text(self.estimates.clean_rejected)} clean images among the rejected"
-        return [
+        return (
             f"estimated: {kept if self.bands[KEEP] else 'nothing is kept'}, "
             f"{rejected if self.bands[REJECT] else 'nothing is rejected'}; "
-            f"{_text(self.estimates.prevalence, percent=True)} of all images have artifacts",
-            f"  ({self.method})",
-        ]
+            f"{_text(self.estimates.prevalence, percent=True)} of all images have artifacts; {ASSUMED}"
+            + INJECTED
+            * self.method.endswith(INJECTED)
+        )
 
 
 def _text(estimate: CountEstimate, percent: bool = False) -> str:

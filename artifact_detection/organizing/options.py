@@ -14,8 +14,9 @@ TEST_DATA = ROOT / "test_data"
 
 def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+        usage="%(prog)s [options], all listed by --help", description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
     parser.add_argument("--source", type=Path, help="holds a folder per split (default: test_data/ beside the script)")
     parser.add_argument("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside the script")
     parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
@@ -37,7 +38,9 @@ def parse_arguments(arguments: list[str] | None, description: str) -> argparse.N
     options = parser.parse_args(arguments)
     try:
         _complete(options)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        parser.error(f"{error.strerror or error}: {error.filename}")
+    except ValueError as error:
         parser.error(str(error))
     return options
 

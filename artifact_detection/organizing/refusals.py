@@ -21,7 +21,7 @@ def refuse_folders(source: Path, output: Path, splits: list[str]) -> None:
         if split in ("", ".", "..") or Path(split).name != split:
             raise UsageError(f"--splits takes names of folders in --source, not {split!r}")
         if not (source / split).is_dir():
-            hint = "name the splits there are with --splits"
+            hint = f"images lie in {' and '.join(f'{name}/' for name in splits)} below --source; other names: --splits"
             if source == TEST_DATA:
                 hint = "draw it: python -m artifact_detection.portraits --out test_data --seed 0"
             raise UsageError(f"no folder {source / split}: {hint}")

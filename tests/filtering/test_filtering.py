@@ -115,9 +115,28 @@ def test_impossible_thresholds(thresholds):
 
 
 def test_decisions_that_are_no_such_file(tmp_path):
-    (tmp_path / "a.csv").write_text("path,label\n")
+    (tmp_path / "a.csv").write_text("path,label\na,1\n")
     with pytest.raises(DecisionError, match="columns"):
         read_decisions(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        pytest.param('path,sha256,decision\n"/a é;,.png",s,keep\n/b.png,t,reject\n', "utf-8", id="as exported"),
+        pytest.param('path,sha256,decision\r\n"/a é;,.png",S,Keep\r\n/b.png,T,REJECT\r\n', "utf-8-sig", id="BOM, CRLF"),
+        pytest.param(
+            'path;sha256;decision;\r\n"/a é;,.png";s;keep\r\n/b.png;t;reject;\r\n;;;\r\n', "utf-8", id="semicolons"
+        ),
+        pytest.param("path\tsha256\tdecision\r\n/a é;,.png\ts\tkeep\r\n/b.png\tt\treject", "utf-16", id="UTF-16, tabs"),
+        pytest.param(
+            'note,Decision,path,sha256\n,keep,"/a é;,.png",s\n1,reject,/b.png,t\n', "utf-8", id="other columns"
+        ),
+    ],
+)
+def test_decisions_that_a_spreadsheet_saved(tmp_path, text, encoding):
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    assert read_decisions(tmp_path / "a.csv") == {("/a é;,.png", "s"): KEEP, ("/b.png", "t"): REJECT}
 
 
 # ---- inputs and stores

@@ -253,3 +253,27 @@ def test_decisions_stay_with_their_image_when_the_page_is_written_anew(open_page
     make_report(tmp_path, [0.4, 0.6, 0.65], ["image_00000.png", "image_00001.png", "new.png"])
     page.reload()
     assert list(exported(page, tmp_path)) == [f"{tmp_path}/image_00001.png"]
+
+
+@pytest.mark.parametrize("audit", [0, 3])
+def test_on_a_telephone_nothing_is_cut_off(open_page, audit):
+    page = open_page(np.linspace(0, 1, 30).round(6).tolist(), audit=audit)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    if audit:  # all that is needed to decide is in sight
+        buttons = page.locator("#looking button:visible").all()
+        assert len(buttons) >= 7 and all(button.bounding_box()["y"] < 820 for button in buttons)
+        assert page.locator("#looking-bar").bounding_box()["width"] > 60
+    else:  # what is chosen stays above the images
+        page.locator(".card").nth(11).scroll_into_view_if_needed()
+        page.locator(".card").nth(11).click()
+        assert 0 <= page.locator("#detail").bounding_box()["y"] < 400
+
+
+def test_an_export_says_where_it_is_and_what_to_do_with_it(open_page, tmp_path):
+    page = open_page(np.linspace(0, 1, 30).round(6).tolist(), audit=1)
+    press(page, "k", "r")
+    exported(page, tmp_path, "#looking-image button")
+    assert "decisions (1).csv" in page.locator("#looking-image").inner_text()
+    press(page, "Escape")
+    assert "--action copy" in page.locator("#export-note code").nth(1).inner_text()

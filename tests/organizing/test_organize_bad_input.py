@@ -138,7 +138,7 @@ def test_other_settings_for_the_same_output_are_refused(tmp_path, made, again, c
     ("arguments", "message"),
     [
         (["--source", "nowhere"], "no folder"),
-        (["--splits", "train", "val"], "val: name the splits"),
+        (["--splits", "train", "val"], "val: images lie in train/ and val/ below"),
         (["--splits", "../source"], "not '../source'"),
         (["--output", "source"], "overlap"),
         (["--output", "source/train/sorted"], "overlap"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import organize_dataset
 from artifact_detection.system.transfers import MODES
 from tests.sources import ROOT, draw, draw_source, manifest, reasons, run, tree
 
@@ -66,6 +67,18 @@ def test_a_second_run_changes_nothing_and_says_so(tmp_path, mode, capsys):
     assert {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in after.items() if not path.is_dir()} == {
         path: (stat.st_ino, stat.st_mtime_ns) for path, stat in before.items() if not path.is_dir()
     }
+
+
+def test_images_from_elsewhere_in_the_output_are_said(tmp_path, capsys):
+    """Those of the demo would go unseen into the training set of one's own images."""
+    draw_source(tmp_path)
+    run(tmp_path, "--mode", "move")
+    run(tmp_path, "--mode", "move")
+    assert "were here before" not in capsys.readouterr().out
+    draw(tmp_path / "mine" / "train" / "own_0.png", 50)
+    arguments = ("--source", tmp_path / "mine", "--output", tmp_path / "dataset", "--splits", "train", "--mode", "move")
+    organize_dataset.main([str(argument) for argument in arguments])
+    assert f"12 of these were here before, from {tmp_path}/source/" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", MODES)

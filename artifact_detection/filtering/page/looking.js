@@ -5,13 +5,13 @@ const QUEUES = {
   audit: {
     title: "Random sample: does this image have an artifact?",
     button: "the random sample",
-    then: "Export decisions.csv. Run the same command with --decisions decisions.csv: it says how many artifacts are " +
-      "among the kept at most, and how many clean images among the rejected.",
+    then: "Run the same command again with `--decisions decisions.csv`: it says how many artifacts are among the kept at " +
+      "most, and how many clean images among the rejected.",
   },
   informative: {
     title: "Most informative first: does this image have an artifact?",
     button: "the most informative first",
-    then: "Export decisions.csv. Then organize_dataset.py --labels decisions.csv makes a training set of what was decided.",
+    then: "`organize_dataset.py --labels decisions.csv` makes a training set of what was decided.",
   },
 };
 const looking = { queue: null, list: [], at: 0, done: [], ahead: [] };
@@ -87,8 +87,13 @@ function wholeImage(index) {
 }
 
 function lastWords(open) {
-  const text = open ? `${open} of them are not decided yet. ` : "All of them are decided. ";
-  return element("p", "", text + looking.queue.then);
+  const said = open ? `${open} of them are not decided yet. ` : "All of them are decided. ";
+  const text = element("p"), button = element("button", "", "export decisions.csv"), note = element("p");
+  text.append(...prose(said + looking.queue.then));
+  button.onclick = () => { exportDecisions(); note.replaceChildren(...prose(WHERE_IT_IS)); };
+  const all = element("div");
+  all.append(text, button, note);
+  return all;
 }
 
 function offerLooking() {

@@ -80,7 +80,12 @@ function decisionsCsv() {
   return "path,sha256,decision\n" + rows.join("");
 }
 
+const WHERE_IT_IS = "decisions.csv lies where the browser puts downloads; a second one gets another name, often decisions (1).csv.";
+const WHAT_NEXT = " Then run the same command with `--decisions PATH/decisions.csv`, and with `--action copy` for copies in the " +
+  "folders kept, review and rejected.";
+
 function exportDecisions() {
+  byId("export-note").replaceChildren(...prose(WHERE_IT_IS + WHAT_NEXT));
   const link = document.createElement("a");
   link.href = "data:text/csv;charset=utf-8," + encodeURIComponent(decisionsCsv());
   link.download = "decisions.csv";
@@ -130,6 +135,11 @@ function element(tag, className = "", text = "") {
   if (className) made.className = className;
   if (text) made.textContent = text;
   return made;
+}
+
+// Text and, between backticks, code.
+function prose(text) {
+  return text.split("`").map((part, number) => number % 2 ? element("code", "", part) : part);
 }
 
 function fileName(path) {
@@ -186,14 +196,14 @@ function showDetail() {
   if (data.families.length) add("families", familyText(index));
   add("path", image[PATH]);
   add("SHA-256", image[SHA]);
-  if (!pictures(index)[1]) add("heat map", "not drawn; see --heatmaps");
-  const buttons = element("div");
+  if (!pictures(index)[1]) add("heat map", "not drawn: --heatmaps N draws more of them");
+  const buttons = element("div", "choices");
   for (const [text, choice] of [["keep (K)", "keep"], ["reject (R)", "reject"], ["undecided (U)", ""]]) {
     const button = element("button", "", text);
     button.onclick = () => decide(choice);
     buttons.append(button, " ");
   }
-  detail.replaceChildren(stack(index, image[URL_]), facts, buttons);
+  detail.replaceChildren(stack(index, image[URL_]), buttons, facts);  // the buttons where the eye is
 }
 
 function showCounts() {
