@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from imagecodecs import spng_decode, webp_decode
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from simplejpeg import decode_jpeg
 
-from artifact_detection.images import bigtiff, integrity, jpeg, signatures
+from artifact_detection.images import bigtiff, integrity, jpeg, signatures, webp
 from artifact_detection.images.damage import DamagedError
 from artifact_detection.labels import IMAGE_FORMATS
 
@@ -29,9 +29,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 for _library in ("PIL", "imagecodecs"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
-ACCEPTED = 4  # raise it when other files are accepted: caches and scores from before do not count any more
+ACCEPTED = 5  # raise it when other files are accepted: caches and scores from before do not count any more
 MAX_PIXELS = 50_000_000  # more is refused from the header: decoding could take over 500 MB
 MAX_BYTES = 200_000_000
+PngImagePlugin.MAX_TEXT_CHUNK = 16_000_000  # bytes; a workflow or an edit history may take more than Pillow's million
 _EXIF_ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _SIGNED = 256, 257, 258, 339, 2
 _KINDS = ("unreadable", "empty", "truncated", "wrong extension", "animated", "too large", "not an image")
@@ -161,7 +162,9 @@ def _decode_png(image: Image.Image, data: bytes) -> np.ndarray:
 
 
 def _decode_webp(_: Image.Image, data: bytes) -> np.ndarray:
-    return _rgb(webp_decode(data))
+    pixels = _rgb(webp_decode(data))
+    webp.check_end(data)
+    return pixels
 
 
 def _decode_tiff(image: Image.Image, data: bytes) -> np.ndarray:

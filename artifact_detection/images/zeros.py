@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MIN_HOLE = 4096  # bytes; uncompressed rows may be longer
+MIN_HOLE = 4096  # bytes, as in a file system's block; uncompressed rows may be longer
 EDGE = 8  # bytes: a border that is met so closely is met
-FEW_ROWS = 8
-BRIGHT = 32  # of 255, the mean of a row that does not fade into black
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -28,23 +26,25 @@ def zero_runs(data: bytes, start: int, end: int, least: int) -> Iterator[tuple[i
 
 @dataclass(frozen=True)
 class PlainRows:
-    """Uncompressed rows of `stride` bytes from `start` to `end` of `data`.
+    """Uncompressed rows of `stride` bytes from `start` to `end` of `data`, of the image or of a tile of it.
 
-    is_black_zero: zeros are black pixels, not white ones nor a colour of a palette. used: the share of bytes that a
-    pixel's colours take.
+    least: how many zeros in a row may be a hole. used: the share of bytes that a pixel's colours take.
     """
 
     data: bytes
     start: int
     end: int
     stride: int
-    is_black_zero: bool
+    least: int
     used: float = 1.0
 
     def lost(self) -> int:
-        """How many zeros in a row are no black area of a picture, by where they begin and end; 0 if all may be one."""
-        for first, stop in zero_runs(self.data, self.start + self.stride, self.end, min(self.stride, MIN_HOLE)):
-            if self._is_hole(first, stop) or (stop == self.end and self._is_lost_end(first)):
+        """How many zeros in a row are no black area of a picture, by where they begin and end; 0 if all may be one.
+
+        Zeros that begin just where a row does may be a black bar: they pass.
+        """
+        for first, stop in zero_runs(self.data, self.start + self.stride, self.end, self.least):
+            if self._is_hole(first, stop):
                 return stop - first
         return 0
 
@@ -57,22 +57,6 @@ class PlainRows:
             below = self._lit(first + self.stride, stop + self.stride) if first + self.stride < self.end else 1
             return min(self._lit(above, stop - self.stride), below) > 0.95
         return self._lit(above, first) > 0.5 and self._lit(above, first - column) > 0.8
-
-    def _is_lost_end(self, first: int) -> bool:
-        """Whole rows of zeros follow a bright one, in a picture that does not begin with black as letterboxed ones do.
-
-        A picture with one black bar, at the end of its file, cannot be told from that.
-        """
-        border = self.start + round((first - self.start) / self.stride) * self.stride
-        above = np.frombuffer(self.data, np.uint8, self.stride, border - self.stride)
-        return (
-            self.is_black_zero
-            and abs(border - first) < EDGE
-            and self.end - border >= FEW_ROWS * self.stride
-            and above.mean() > BRIGHT * self.used
-            and self._lit(border - self.stride, border - EDGE) > 0.95
-            and self._lit(self.start, self.start + self.stride) > 0.5
-        )
 
     def _lit(self, start: int, stop: int) -> float:
         """The share of bytes that are not zero, of those in use; 0 where there are none."""

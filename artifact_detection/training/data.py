@@ -170,8 +170,11 @@ def split_by_group(labels: np.ndarray, groups: np.ndarray, share: float, seed: i
         raise DatasetError(f"only {smallest} distinct image of {name}: it cannot stand in training and in validation")
     folds = max(2, round(1 / share))
     if smallest >= folds and abs(share - 1 / folds) < 0.01:
-        return split_folds(labels, groups, folds, seed)[0]
-    # No fold is of this size: with two artifacts there would be two folds, and half of all images in validation.
+        parts = split_folds(labels, groups, folds, seed)[0]
+        if 0.5 * share < len(parts[1]) / len(labels) < 1.5 * share:
+            return parts
+    # No fold is of this size: with two artifacts there would be two folds, and half of all images in validation; and a
+    # group may be larger than a fold.
     return _split_unevenly(labels, groups, share, seed)
 
 
@@ -183,9 +186,14 @@ def _split_unevenly(labels: np.ndarray, groups: np.ndarray, share: float, seed: 
     np.maximum.at(kinds, members, labels)
     for kind in np.unique(kinds):
         order = rng.permutation(np.flatnonzero(kinds == kind))
-        reached = np.cumsum(sizes[order])
-        count = 1 + np.abs(reached - share * reached[-1]).argmin()
-        held_out[order[: min(count, max(1, len(order) - 1))]] = True
+        room = round(share * sizes[order].sum())
+        for group in order:
+            held_out[group] = sizes[group] <= room
+            room -= sizes[group] * held_out[group]
+        if not held_out[order].any():
+            held_out[order[sizes[order].argmin()]] = True
+        if held_out[order].all() and len(order) > 1:
+            held_out[order[-1]] = False
     return np.flatnonzero(~held_out[members]), np.flatnonzero(held_out[members])
 
 

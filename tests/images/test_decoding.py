@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from imagecodecs import jpeg8_encode, jpegls_encode
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from artifact_detection.images.decoding import ImageError, decode_file, read_image, upright_size
 
@@ -143,6 +143,13 @@ def test_bigtiff_and_lossless_jpeg_are_read(tmp_path):
     for name in ("big.tif", "lossless.jpg"):
         assert (read_image(tmp_path / name) == np.asarray(picture())).all()
     assert (read_image(tmp_path / "grey.jpg")[..., 0] == np.asarray(picture().convert("L"))).all()
+
+
+def test_a_long_text_in_a_png_is_no_reason_to_refuse_it(tmp_path):
+    workflow = PngImagePlugin.PngInfo()
+    workflow.add_text("workflow", "{}" * 2_000_000, zip=True)
+    picture().save(tmp_path / "a.png", pnginfo=workflow)
+    assert (read_image(tmp_path / "a.png") == np.asarray(picture())).all()
 
 
 def test_decoded_file_says_what_it_was(tmp_path):

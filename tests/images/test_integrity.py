@@ -1,6 +1,8 @@
 """Blocks of a file that are gone: refused in every format in which that can be told; flat pictures are not."""
 
 import io
+import struct
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -53,7 +55,7 @@ def test_zeroed_block_and_zeroed_tail_are_refused(tmp_path, kind, capfd):
     assert capfd.readouterr().err == ""
 
 
-UNCHECKED = {"WEBP", "WEBP lossless", "WEBP lossless fast", "BMP", "TIFF", "TIFF packbits"}  # any bytes are pixels
+UNCHECKED = {"BMP", "TIFF", "TIFF packbits"}  # any bytes are pixels
 
 
 @pytest.mark.parametrize("kind", sorted(FILES.keys() - UNCHECKED))
@@ -84,14 +86,58 @@ def rows_of(data: bytes, width: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF"])
-def test_a_lost_end_that_begins_where_a_row_does_is_refused(tmp_path, kind):
+def test_a_lost_end_is_refused_and_a_black_bar_at_the_end_of_the_file_is_not(tmp_path, kind):
     path = stored(tmp_path, kind, bright())
     whole = path.read_bytes()
     start, stride = rows_of(whole, 333)
-    for begin in (start + 200 * stride, start + 200 * stride - 3, start + 300 * stride + 2):
-        path.write_bytes(whole[:begin] + bytes(len(whole) - begin))
-        with pytest.raises(ImageError, match="zeros"):
+    for begin, is_bar in ((200 * stride, True), (200 * stride + 30, False), (300 * stride - 30, False)):
+        path.write_bytes(whole[: start + begin] + bytes(len(whole) - start - begin))
+        with nullcontext() if is_bar else pytest.raises(ImageError, match="zeros"):
             read_image(path)
+
+
+def tiled(pixels: np.ndarray, side: int) -> bytes:
+    """(H, W, 3) uint8 as an uncompressed TIFF of tiles."""
+    height, width = pixels.shape[:2]
+    padded = np.pad(pixels, ((0, -height % side), (0, -width % side), (0, 0)))
+    tiles = [
+        padded[y : y + side, x : x + side].tobytes() for y in range(0, height, side) for x in range(0, width, side)
+    ]
+    return tiff(pixels, tiles, {322: side, 323: side}, (324, 325))
+
+
+def tiff(pixels: np.ndarray, parts: list[bytes], tags: dict[int, int], lists: tuple[int, int], gap: int = 0) -> bytes:
+    """A TIFF of these parts, with `gap` bytes after each; lists: the tags of where they begin and how long they are."""
+    starts = 8 + np.cumsum([0, *(len(part) + gap for part in parts[:-1])])
+    end = 8 + sum(len(part) + gap for part in parts)
+    tags = {256: pixels.shape[1], 257: pixels.shape[0], 259: 1, 262: 2, 277: 3} | tags
+    at, entries = end + 2 + 12 * (len(tags) + 3) + 4, {tag: (4, 1, value) for tag, value in tags.items()}
+    entries |= {258: (3, 3, at), lists[0]: (4, len(parts), at + 8), lists[1]: (4, len(parts), at + 8 + 4 * len(parts))}
+    rows = b"".join(struct.pack("<HHII", tag, *entries[tag]) for tag in sorted(entries))
+    values = struct.pack("<4H", 8, 8, 8, 0) + np.array([*starts, *map(len, parts)], "<u4").tobytes()
+    body = b"".join(part + bytes(gap) for part in parts)
+    return b"II*\0" + struct.pack("<I", end) + body + struct.pack("<H", len(entries)) + rows + bytes(4) + values
+
+
+def test_a_hole_in_a_tile_is_found_and_padding_is_none(tmp_path):
+    path, pixels = tmp_path / "a.tif", np.array(bright())
+    whole = tiled(pixels, 128)
+    path.write_bytes(whole)
+    assert (read_image(path) == pixels).all()
+    path.write_bytes(whole[:20_000] + bytes(5000) + whole[25_000:])
+    with pytest.raises(ImageError, match="zeros"):
+        read_image(path)
+
+
+def test_strips_with_something_between_them_are_read_as_rows(tmp_path):
+    path, pixels = tmp_path / "a.tif", np.array(bright())
+    pixels[300:] = 0
+    strips = [pixels[y : y + 10].tobytes() for y in range(0, 341, 10)]
+    path.write_bytes(whole := tiff(pixels, strips, {278: 10}, (273, 279), gap=1000))
+    assert (read_image(path) == pixels).all()
+    path.write_bytes(whole[:-4] + bytes(4))
+    with pytest.raises(ImageError, match="has no bytes"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF"])
@@ -140,3 +186,22 @@ def test_a_remark_on_the_header_hides_no_damage(tmp_path, what):
     (tmp_path / "a.jpg").write_bytes(data[:middle] + bytes(64) + data[middle + 64 :])
     with pytest.raises(ImageError):
         read_image(tmp_path / "a.jpg")
+
+
+def test_a_webp_that_is_out_of_step_is_refused(tmp_path):
+    path = stored(tmp_path, "WEBP", bright())
+    whole, refused = path.read_bytes(), 0
+    for at in np.linspace(1000, len(whole) - 1000, 40).astype(int):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        try:
+            read_image(path)
+        except ImageError:
+            refused += 1
+    assert refused >= 35
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_bits_in_the_other_order_are_read(tmp_path, compression):
+    bright().save(tmp_path / "a.tif", compression=compression, tiffinfo={266: 2})
+    assert Image.open(tmp_path / "a.tif").tag_v2[266] == 2
+    assert (read_image(tmp_path / "a.tif") == np.asarray(bright())).all()

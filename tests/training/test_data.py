@@ -43,6 +43,14 @@ def test_few_artifacts_do_not_change_the_share_of_validation(artifacts, share, h
     assert sorted([*training, *validation]) == list(range(len(labels)))
 
 
+def test_a_group_larger_than_a_fold_stays_in_training():
+    labels, groups = np.repeat([0, 0, 1], [90, 5, 5]), np.concatenate([np.zeros(90, int), np.arange(1, 11)])
+    for seed in range(5):
+        training, validation = split_by_group(labels, groups, 0.2, seed)
+        assert len(validation) < 20 < len(training)
+        assert all(set(labels[part]) == {0, 1} for part in (training, validation))
+
+
 def test_class_with_one_group_cannot_be_split():
     with pytest.raises(DatasetError, match="only 1 distinct image of artifacts"):
         split_by_group(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 3]), 0.2, 0)
