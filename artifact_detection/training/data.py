@@ -115,15 +115,16 @@ def load_images(dataset: Path, split: str, preprocessing: Preprocessing, cache: 
 def unfitted(images: ImageSet, preprocessing: Preprocessing, cache: Path | None) -> ImageSet:
     """The same images, decoded again, larger than the network sees them: artifacts go in there.
 
-    Twice as large: the whole image or, for a network that sees the face alone, its crop. Whole, four times as large and
-    as wide for its height as the file, for one that sees both: the face then has the pixels, and the shape, that
-    evaluation would give it.
+    Twice as large: the whole image or, for a network that sees the face alone, its crop. Four times for one that sees
+    both: the face then has the pixels that evaluation would give it. Whole images are as wide for their height as the
+    file, for an artifact in a squeezed picture would be stretched where the others' are not.
     """
     table, times, crop = images.table.assign(row=np.arange(len(images))), 2, preprocessing.crop
-    if crop == "both":
+    if crop != "face":
         table["aspect"] = [width / height for height, width in map(upright_size, images.files)]
         longer = np.median(np.maximum(table["aspect"], 1 / table["aspect"]))
-        times, crop = math.ceil(4 * min(2.0, longer)), "full"  # stored square, so that the shorter side has 4, too
+        # stored square, so that the shorter side has as many pixels, too; more where what is squeezed is shrunk twice
+        times, crop = math.ceil((4 if crop == "both" else 2 if longer < 1.1 else 3) * min(2.0, longer)), "full"
     larger = replace(preprocessing, size=times * preprocessing.size, crop=crop)
     return replace(images, table=table, pixels=cached_images(images.files, larger, cache).images)
 

@@ -100,7 +100,7 @@ def test_missing_split_says_what_to_run(tmp_path):
         data.list_images(tmp_path, "train")
 
 
-@pytest.mark.parametrize(("crop", "width"), [("full", 512), ("face", 512), ("both", 512), ("both", 800)])
+@pytest.mark.parametrize(("crop", "width"), [("full", 512), ("full", 800), ("face", 512), ("both", 512), ("both", 800)])
 def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, crop, width):
     rng, folder = np.random.default_rng(0), tmp_path / "train" / "no_artifacts"
     folder.mkdir(parents=True)
@@ -111,6 +111,8 @@ def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, c
     preprocessing = Preprocessing(64, crop=crop)
     scored = data.load_images(tmp_path, "train", preprocessing, None)
     larger = data.unfitted(scored, preprocessing, None)
+    if crop != "face":
+        assert larger[0].shape[1] / larger[0].shape[0] == pytest.approx(width / 512, abs=0.01)
     fitted = [data.left_to_fit(preprocessing).fit(larger[row]) for row in range(4)]
     sharpness = [
         np.mean([cv2.Laplacian(image[..., 1], cv2.CV_64F).var() for image in images])
