@@ -57,13 +57,9 @@ def inject(
 
 
 def inject_random(
-    image: np.ndarray,
-    rng: np.random.Generator,
-    kinds: Sequence[str] = tuple(KINDS),
-    severities: Sequence[int] = SEVERITIES,
-    face: Face | None = None,
-    evenly: str = "families",
-) -> tuple[np.ndarray, np.ndarray]:
+    image: np.ndarray, rng: np.random.Generator, kinds: Sequence[str] = tuple(KINDS),
+    severities: Sequence[int] = SEVERITIES, face: Face | None = None, evenly: str = "families",
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """One random artifact, now and then two, for training: a family is drawn, then a kind of it, then a severity.
 
     evenly: what is as likely as the next, one of EVENLY: each family, or each kind.

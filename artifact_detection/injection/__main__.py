@@ -35,20 +35,18 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--images", type=Path, required=True, help="folder with clean images, searched through")
-    parser.add_argument("--out", type=Path, help="folder for the labelled set")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw every kind and severity into one picture")
-    parser.add_argument(
-        "--prevalence", type=float, default=Settings.prevalence, help="share of artifacts (default %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--kinds", nargs="+", default=list(KINDS), metavar="KIND", help="kinds or families (default: all)"
-    )
-    parser.add_argument("--severity", nargs="+", type=int, choices=SEVERITIES, default=list(SEVERITIES))
-    parser.add_argument("--test-share", type=float, default=Settings.test_share, help="(default %(default)s)")
-    parser.add_argument("--size", type=int, default=0, help="longer side of the written images (default: unchanged)")
-    parser.add_argument("--masks", action="store_true", help="also write masks of the changed pixels")
+    add = parser.add_argument
+    add("--images", type=Path, required=True, help="folder with clean images, searched through")
+    add("--out", type=Path, help="folder for the labelled set")
+    add("--sheet", type=Path, metavar="FILE", help="draw every kind and severity into one picture")
+    add("--prevalence", type=float, default=Settings.prevalence, help="share of artifacts (default %(default)s)")
+    add("--seed", type=int, default=0)
+    kinds = {"nargs": "+", "default": list(KINDS), "metavar": "KIND"}
+    add("--kinds", **kinds, help="kinds or families (default: all)")
+    add("--severity", nargs="+", type=int, choices=SEVERITIES, default=list(SEVERITIES))
+    add("--test-share", type=float, default=Settings.test_share, help="(default %(default)s)")
+    add("--size", type=int, default=0, help="longer side of the written images (default: unchanged)")
+    add("--masks", action="store_true", help="also write masks of the changed pixels")
     options = parser.parse_args(arguments)
     if not (options.sheet or options.out):
         parser.error("say what to make: --out DIR or --sheet FILE")
@@ -58,14 +56,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def make_set(options: argparse.Namespace) -> int:
     """Write the labelled set; return the exit code."""
     settings = Settings(
-        options.prevalence,
-        options.seed,
-        named_kinds(options.kinds),
-        tuple(options.severity),
-        options.test_share,
-        options.size,
-        options.masks,
-    )
+        options.prevalence, options.seed, named_kinds(options.kinds), tuple(options.severity), options.test_share,
+        options.size, options.masks,
+    )  # fmt: skip
     table, problems = write_set(options.images, options.out, settings)
     for split, rows in table.groupby(table["file"].str.split("/").str[0], sort=False):
         share = Prevalence(int((rows["kind"] != "").sum()), len(rows))

@@ -79,18 +79,12 @@ def duplicate(scene: Scene) -> None:
     name = scene.pick(("eye", "eye", "eye", "mouth", "mouth", "nose", "ear", "brow"))
     for _ in range(scene.count(1.2, 2.8)):
         centre, half = _feature(scene, name)
-        target = _free_place(scene, centre, 0.8 * half.max())
+        for _ in range(8):  # until a place turns up that is far enough from the feature itself
+            target = np.array(scene.on_face(0.95))
+            if np.linalg.norm(target - centre) > 0.8 * half.max():
+                break
         scale, angle = scene.level(1.0, 1.4), scene.rng.normal(0, 0.35)
         graft(scene, centre, half, target, scale, angle, flip=scene.chance(0.5), match=scene.uniform(0.3, 0.95))
-
-
-def _free_place(scene: Scene, away_from: np.ndarray, distance: float) -> np.ndarray:
-    """A place on the face at least `distance` pixels from a point, if one turns up."""
-    for _ in range(8):
-        place = np.array(scene.on_face(0.95))
-        if np.linalg.norm(place - away_from) > distance:
-            break
-    return place
 
 
 def missing(scene: Scene) -> None:
@@ -138,10 +132,8 @@ def _odd_iris(scene: Scene, centre: np.ndarray, scale: float) -> None:
     radius = scene.level(0.045, 0.075) * scene.unit * max(scale, 0.8)
     for _ in range(scene.count(1, 1.6)):
         place = tuple(centre + scene.rng.normal(0, 0.35, 2) * radius)
-        for size, colour in (
-            (1, scene.colour()),
-            (scene.uniform(0.3, 0.6), np.full(3, scene.pick((5.0, 15.0, 240.0)))),
-        ):
+        iris, pupil = (1, scene.colour()), (scene.uniform(0.3, 0.6), np.full(3, scene.pick((5.0, 15.0, 240.0))))
+        for size, colour in (iris, pupil):
             stencil = scene.stencil()
             fill(stencil, blob(scene, place, radius * size, 0.35, scene.uniform(0.6, 1.6)))
             scene.blend(stencil, colour, 0.85)
@@ -247,13 +239,5 @@ def _feature_place(scene: Scene) -> Point:
     return scene.inside(tuple(centre + scene.rng.normal(0, 0.35, 2) * half))
 
 
-KINDS = {
-    "duplicate": duplicate,
-    "missing": missing,
-    "misplaced": misplaced,
-    "uneven_eyes": uneven_eyes,
-    "swirl": swirl,
-    "pinch": pinch,
-    "stretch": stretch,
-    "melt": melt,
-}
+PAINTERS = (duplicate, missing, misplaced, uneven_eyes, swirl, pinch, stretch, melt)
+KINDS = {paint.__name__: paint for paint in PAINTERS}

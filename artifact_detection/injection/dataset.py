@@ -12,7 +12,7 @@ one is on both sides. The same images, settings and seed give the same bytes, so
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,12 +98,6 @@ def list_bases(folder: Path) -> tuple[list[Path], np.ndarray, dict[str, str]]:
     return [paths[row] for row in usable], duplicate_groups(measured.take(usable)), problems
 
 
-def _parallel(function: Callable[..., T], items: Iterable, text: str) -> list[T]:
-    items = list(items)
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(tqdm(pool.map(function, items), text, len(items), unit="img", disable=None))
-
-
 def choose_test(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Which of the images with these group ids (N,) stand in the test split, (N,) bool: whole groups only.
 
@@ -125,23 +119,17 @@ def plan(bases: Sequence[Path], groups: np.ndarray, settings: Settings) -> list[
     """
     rng = np.random.default_rng(settings.seed)
     in_test = choose_test(groups, settings.test_share, rng)
-    artifacts = _artifact_counts(in_test, settings.prevalence)
+    total, test = (round(settings.prevalence * len(rows)) for rows in (in_test, np.flatnonzero(in_test)))
     cells = [(kind, severity) for kind in settings.kinds for severity in settings.severities]
     deck = _endless(cells, rng)
     numbers = iter(rng.permutation(len(bases)))
     jobs = []
-    for split, count in zip(SPLITS, artifacts, strict=True):
+    for split, count in zip(SPLITS, (total - test, test), strict=True):
         rows = rng.permutation(np.flatnonzero(in_test == (split == "test")))
         for position, row in enumerate(rows):
             kind, severity = next(deck) if position < count else ("", 0)
             jobs.append(PlannedImage(bases[row], int(groups[row]), split, int(next(numbers)), kind, severity))
     return sorted(jobs, key=lambda job: job.name)
-
-
-def _artifact_counts(in_test: np.ndarray, prevalence: float) -> tuple[int, int]:
-    """How many artifacts train and test get: exact over both, rounded in test."""
-    total, test = round(prevalence * len(in_test)), round(prevalence * int(in_test.sum()))
-    return total - test, test
 
 
 def _endless(cells: list[T], rng: np.random.Generator):
@@ -198,12 +186,13 @@ def write_set(images: Path, out: Path, settings: Settings) -> tuple[pd.DataFrame
         folders = [out / part / split for part in ("", "masks")[: 1 + settings.masks] for split in SPLITS]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        rows = _parallel(lambda job: _write(job, images, out, settings), jobs, "writing")
+        with ThreadPoolExecutor(cores()) as pool:
+            written = pool.map(lambda job: _write(job, images, out, settings), jobs)
+            rows = list(tqdm(written, "writing", len(jobs), unit="img", disable=None))
         problems |= {row.path: row.reason for row in rows if isinstance(row, ImageError)}
         table = pd.DataFrame([row for row in rows if isinstance(row, dict)], columns=COLUMNS)
-        write_atomic(
-            out / "unusable.csv", pd.DataFrame(problems.items(), columns=["path", "reason"]).to_csv(index=False)
-        )
+        unusable = pd.DataFrame(problems.items(), columns=["path", "reason"])
+        write_atomic(out / "unusable.csv", unusable.to_csv(index=False))
         write_atomic(out / "injected.csv", table.to_csv(index=False))
     return table, problems
 
@@ -216,9 +205,8 @@ def _claim(out: Path, settings: Settings, bases: list[Path]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     known = note.exists() and note.read_text(encoding="utf-8") == claim
     if not known and any(path.name != WORK for path in out.iterdir()):
-        raise InjectionError(
-            f"{out} is not empty and was not made with these images and settings: choose another --out"
-        )
+        made = "was not made with these images and settings"
+        raise InjectionError(f"{out} is not empty and {made}: choose another --out")
     try:
         OwnFolder.claim(out, "injection")
     except NotOursError as error:

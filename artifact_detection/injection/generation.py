@@ -4,30 +4,23 @@ import cv2
 import numpy as np
 
 from artifact_detection.injection.scene import Scene, Window, blurred
-from artifact_detection.injection.shapes import blob, fill
+from artifact_detection.injection.shapes import blob, fill, rectangle
 
 
 def _region(scene: Scene, weak: float, strong: float) -> tuple[Window, np.ndarray]:
     """A region on or around the face: its window and an alpha (h, w, 1) float32, soft or hard at the edge."""
     radius = scene.level(weak, strong) * scene.unit
     stencil, centre = scene.stencil(), scene.on_face(0.7)
-    outline = scene.pick(
-        (
-            lambda: blob(scene, centre, radius, 0.3, scene.uniform(0.6, 1.6)),
-            lambda: blob(scene, centre, radius, 0.8, scene.uniform(0.5, 2)),
-            lambda: _rectangle(centre, radius * scene.uniform(0.6, 1.4), radius * scene.uniform(0.6, 1.4)),
-        )
-    )()
+    outline = scene.pick((
+        lambda: blob(scene, centre, radius, 0.3, scene.uniform(0.6, 1.6)),
+        lambda: blob(scene, centre, radius, 0.8, scene.uniform(0.5, 2)),
+        lambda: rectangle(centre, radius * scene.uniform(0.6, 1.4), radius * scene.uniform(0.6, 1.4)),
+    ))()  # fmt: skip
     fill(stencil, outline)
     soft = scene.uniform(0.02, 0.3) * radius if scene.chance(0.6) else 0.5
     x, y, w, h = window = scene.window(tuple(np.mean(outline, axis=0)), *(np.ptp(outline, axis=0) / 2 + 2 * soft))
     alpha = blurred(stencil[y : y + h, x : x + w], soft)
     return window, (alpha.astype(np.float32) / 255)[..., None]
-
-
-def _rectangle(centre, half_width: float, half_height: float) -> np.ndarray:
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_width, half_height)
-    return corners + centre
 
 
 def _mix(scene: Scene, window: Window, alpha: np.ndarray | float, layer: np.ndarray) -> None:
@@ -110,20 +103,13 @@ def colour_bleed(scene: Scene) -> None:
     shift = scene.rng.normal(0, 0.08, 2) * scene.unit
     run = scene.smooth_noise(h, w, scene.uniform(2, 6)) * 0.6 + 0.6
     gain = scene.level(1.3, 2.2)
-    moved = [luma]
+    moved = [np.maximum(luma, 45)]  # no colour can be seen in full black
     for plane, extra in zip(chroma, tint, strict=True):
-        plane = cv2.warpAffine(
-            plane, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), (w, h), borderMode=cv2.BORDER_REFLECT
-        )
+        matrix = np.float32([[1, 0, shift[0]], [0, 1, shift[1]]])
+        plane = cv2.warpAffine(plane, matrix, (w, h), borderMode=cv2.BORDER_REFLECT)
         plane = blurred(plane, 0.04 * scene.unit + 0.5).astype(np.float32)
         moved.append(np.uint8(np.clip(128 + gain * (plane - 128) + extra * run, 0, 255)))
-    _mix(scene, window, alpha, cv2.cvtColor(_lit(cv2.merge(moved)), cv2.COLOR_YCrCb2RGB).astype(np.float32))
-
-
-def _lit(ycrcb: np.ndarray) -> np.ndarray:
-    """Lift near-black luma a little: no colour can be seen in full black."""
-    ycrcb[..., 0] = np.maximum(ycrcb[..., 0], 45)
-    return ycrcb
+    _mix(scene, window, alpha, cv2.cvtColor(cv2.merge(moved), cv2.COLOR_YCrCb2RGB).astype(np.float32))
 
 
 def block_glitch(scene: Scene) -> None:
@@ -236,15 +222,8 @@ def ghost(scene: Scene) -> None:
     _mix(scene, window, alpha * scene.level(0.4, 0.55, 0.1), copy.astype(np.float32))
 
 
-KINDS = {
-    "checkerboard": checkerboard,
-    "frequency_grid": frequency_grid,
-    "droplet": droplet,
-    "colour_bleed": colour_bleed,
-    "block_glitch": block_glitch,
-    "row_shift": row_shift,
-    "patch_seam": patch_seam,
-    "noise_patch": noise_patch,
-    "posterised_patch": posterised_patch,
-    "ghost": ghost,
-}
+PAINTERS = (
+    checkerboard, frequency_grid, droplet, colour_bleed, block_glitch, row_shift, patch_seam, noise_patch,
+    posterised_patch, ghost,
+)  # fmt: skip
+KINDS = {paint.__name__: paint for paint in PAINTERS}

@@ -4,7 +4,7 @@ import numpy as np
 
 from artifact_detection.injection.lettering import line, stamp
 from artifact_detection.injection.scene import Scene
-from artifact_detection.injection.shapes import fill, stroke
+from artifact_detection.injection.shapes import fill, rectangle, stroke
 
 
 def stock_mark(scene: Scene) -> None:
@@ -41,12 +41,7 @@ def _band(scene: Scene, side: float) -> None:
     height = scene.level(0.09, 0.14) * side
     y = scene.pick((scene.height - height / 2, scene.inside(scene.face.centre)[1], 0.6 * scene.height))
     box, letters = scene.stencil(), scene.stencil()
-    fill(
-        box,
-        np.array(
-            [(0, y - height / 2), (scene.width, y - height / 2), (scene.width, y + height / 2), (0, y + height / 2)]
-        ),
-    )
+    fill(box, rectangle((scene.width / 2, y), scene.width / 2, height / 2))
     dark = scene.chance(0.6)
     scene.blend(box, np.full(3, 20.0 if dark else 235.0), scene.level(0.4, 0.85, 0.1))
     for x in (0.27, 0.75):

@@ -23,19 +23,10 @@ FINGERS = (
     (0.13, -1.05, 0.88, 0.23, 0.06), (0.38, -0.95, 0.68, 0.20, 0.22),
 )  # fmt: skip
 THUMB = (0.45, -0.40, 0.62, 0.25, 0.85)
-PALM = np.array(
-    [
-        (-0.32, 0.5),
-        (-0.36, 0),
-        (-0.52, -0.5),
-        (-0.5, -0.98),
-        (0, -1.1),
-        (0.48, -0.98),
-        (0.52, -0.5),
-        (0.36, 0),
-        (0.32, 0.5),
-    ]
-)
+PALM = np.array((
+    (-0.32, 0.5), (-0.36, 0), (-0.52, -0.5), (-0.5, -0.98), (0, -1.1), (0.48, -0.98), (0.52, -0.5), (0.36, 0),
+    (0.32, 0.5),
+))  # fmt: skip
 
 
 def hand(scene: Scene) -> None:
@@ -53,12 +44,12 @@ def hand(scene: Scene) -> None:
     palm = scene.stencil()
     fill(palm, placed(PALM + scene.rng.normal(0, 0.03, PALM.shape)))
     scene.shadow(palm)
-    curl, details = scene.uniform(0.6, 1.1), _Details(scene)
+    curl, drawn = scene.uniform(0.6, 1.1), _Fingers(scene, skin, light)
     for x, y, length, width, splay in _hand_fingers(scene):
         towards = angle + mirror[0] * splay * scene.uniform(0.3, 1.6)
         reach = length * size * curl * scene.uniform(0.85, 1.1)
-        _finger(scene, placed([(x, y)])[0], towards, reach, width * size, skin, light, details)
-    details.paint(scene, light)
+        drawn.paint(placed([(x, y)])[0], towards, reach, width * size)
+    drawn.paint_details()
     scene.blend(palm, solid(scene, palm, skin, light, 0.5), soft=scene.softness * 1.3)
     _knuckles(scene, placed, size)
     if scene.chance(0.5):
@@ -95,61 +86,51 @@ def fingers(scene: Scene) -> None:
     angle = scene.uniform(0, 2 * np.pi)
     direction, across = np.array([np.sin(angle), -np.cos(angle)]), np.array([np.cos(angle), np.sin(angle)])
     count, gap = scene.count(1.5, 4), width * scene.uniform(0.9, 1.3)
-    tips, details = np.array(scene.on_face(0.7)), _Details(scene)
+    tips, drawn = np.array(scene.on_face(0.7)), _Fingers(scene, skin, light)
     for i in range(count):
         reach = length * scene.uniform(0.8, 1.1)
         root = tips - direction * length + across * gap * (i - (count - 1) / 2)
-        _finger(scene, root, angle + scene.rng.normal(0, 0.12), reach, width, skin, light, details)
-    details.paint(scene, light)
+        drawn.paint(root, angle + scene.rng.normal(0, 0.12), reach, width)
+    drawn.paint_details()
 
 
-class _Details:
-    """Nails and creases of several fingers, painted at once when all fingers are there."""
+class _Fingers:
+    """Fingers of one skin under one light; their nails and creases are painted at once when all are there."""
 
-    def __init__(self, scene: Scene):
+    def __init__(self, scene: Scene, skin: Paint, light: float):
+        self.scene, self.skin, self.light = scene, skin, light
         self.nails, self.creases = scene.stencil(), scene.stencil()
 
-    def add(self, scene: Scene, points: np.ndarray, bend: np.ndarray, width: float) -> None:
+    def paint(self, root: np.ndarray, angle: float, length: float, width: float) -> None:
+        """One bent finger from its root; `angle` 0 points up."""
+        scene, stencil, steps = self.scene, self.scene.stencil(), np.linspace(0, 1, 14)
+        bend = angle + scene.rng.normal(0, 0.25) * steps**1.5
+        moves = np.stack([np.sin(bend), -np.cos(bend)], axis=1) * length / len(steps)
+        points = root + np.cumsum(moves, axis=0)
+        girth = np.interp(steps, [0, 0.3, 0.4, 0.6, 0.68, 0.9, 1], [1.05, 0.95, 1, 0.92, 0.95, 0.85, 0.75])
+        stroke(stencil, points, width * girth)
+        scene.shadow(stencil, 0.45)
+        scene.blend(stencil, solid(scene, stencil, self.skin, self.light, 0.6), soft=scene.softness * 1.2)
+        if width >= 5:
+            self._add_details(points, bend, width)
+
+    def _add_details(self, points: np.ndarray, bend: np.ndarray, width: float) -> None:
         """Note the nail and the joints of a finger along `points` (N, 2), turned by `bend` (N,) radians."""
-        if width < 5:
-            return
-        oval = blob(scene, (0, 0), 1, 0.1) * (0.26 * width, 0.36 * width)
+        oval = blob(self.scene, (0, 0), 1, 0.1) * (0.26 * width, 0.36 * width)
         fill(self.nails, turned(oval, bend[-1], tuple(points[-1])))
         for joint in (5, 9):
             side = np.array([np.cos(bend[joint]), np.sin(bend[joint])]) * width * 0.3
             along = np.array([np.sin(bend[joint]), -np.cos(bend[joint])]) * width
             for offset in (-0.08, 0, 0.07):
                 at = points[joint] + along * offset
-                stroke(self.creases, curve(scene, at - side, at + side, 0.1, 8), max(1, 0.03 * width))
+                stroke(self.creases, curve(self.scene, at - side, at + side, 0.1, 8), max(1, 0.03 * width))
 
-    def paint(self, scene: Scene, light: float) -> None:
+    def paint_details(self) -> None:
+        scene = self.scene
         scene.blend(self.creases, scene.skin * 0.45, 0.35)
         if scene.chance(0.7):
             colour = scene.skin * 1.15 + (15, 5, 8) if scene.chance(0.7) else scene.colour()
-            scene.blend(self.nails, solid(scene, self.nails, np.clip(colour, 0, 250), light, 0.5), 0.8)
-
-
-def _finger(
-    scene: Scene,
-    root: np.ndarray,
-    angle: float,
-    length: float,
-    width: float,
-    skin: Paint,
-    light: float,
-    details: _Details,
-) -> None:
-    """One bent finger from its root; `angle` 0 points up. Nail and creases are left to `details`."""
-    steps = np.linspace(0, 1, 14)
-    bend = angle + scene.rng.normal(0, 0.25) * steps**1.5
-    moves = np.stack([np.sin(bend), -np.cos(bend)], axis=1) * length / len(steps)
-    points = root + np.cumsum(moves, axis=0)
-    stencil = scene.stencil()
-    girth = np.interp(steps, [0, 0.3, 0.4, 0.6, 0.68, 0.9, 1], [1.05, 0.95, 1, 0.92, 0.95, 0.85, 0.75])
-    stroke(stencil, points, width * girth)
-    scene.shadow(stencil, 0.45)
-    scene.blend(stencil, solid(scene, stencil, skin, light, 0.6), soft=scene.softness * 1.2)
-    details.add(scene, points, bend, width)
+            scene.blend(self.nails, solid(scene, self.nails, np.clip(colour, 0, 250), self.light, 0.5), 0.8)
 
 
 def _skin(scene: Scene) -> Paint:
@@ -173,18 +154,13 @@ def mask_piece(scene: Scene) -> None:
     cut *= scene.level(0.6, 1.15, 0.1)
     centre = np.array(scene.on_face(0.7))
     corner_count = int(scene.rng.integers(6, 14))
-    outline = scene.pick(
-        (
-            lambda: blob(scene, tuple(centre), float(cut.mean()), 0.4, scene.uniform(0.5, 2)),
-            lambda: shard(scene, tuple(centre), float(cut.max()), corner_count),
-            lambda: turned(
-                np.array([(-1, -1), (1, -1), (0.8, 0.3), (0, 1), (-0.8, 0.3)]) * cut,
-                scene.uniform(-0.5, 0.5),
-                tuple(centre),
-            ),
-            lambda: turned(star(int(scene.rng.integers(5, 12)), 0.7) * cut, scene.uniform(0, 6), tuple(centre)),
-        )
-    )()
+    shield = np.array([(-1, -1), (1, -1), (0.8, 0.3), (0, 1), (-0.8, 0.3)]) * cut
+    outline = scene.pick((
+        lambda: blob(scene, tuple(centre), float(cut.mean()), 0.4, scene.uniform(0.5, 2)),
+        lambda: shard(scene, tuple(centre), float(cut.max()), corner_count),
+        lambda: turned(shield, scene.uniform(-0.5, 0.5), tuple(centre)),
+        lambda: turned(star(int(scene.rng.integers(5, 12)), 0.7) * cut, scene.uniform(0, 6), tuple(centre)),
+    ))()  # fmt: skip
     fill(stencil, outline)
     for eye in (scene.face.left_eye, scene.face.right_eye):
         if scene.chance(0.5):

@@ -12,6 +12,7 @@ from artifact_detection.injection.shapes import (
     curve,
     fill,
     mottled,
+    rectangle,
     shard,
     solid,
     star,
@@ -67,25 +68,17 @@ def _text_place(scene: Scene, height: float) -> tuple[float, float]:
     place = scene.rng.random()
     if place < 0.45:
         return scene.on_face(1.2)
-    y = (
-        scene.uniform(0.8, 0.95)
-        if place < 0.7
-        else scene.uniform(0.05, 0.2)
-        if place < 0.8
-        else scene.uniform(0.1, 0.9)
-    )
+    y = scene.uniform(*((0.8, 0.95) if place < 0.7 else (0.05, 0.2) if place < 0.8 else (0.1, 0.9)))
     return scene.inside((scene.uniform(0.25, 0.75) * scene.width, y * scene.height), height)
 
 
 def _box(scene: Scene, letters: np.ndarray, height: float, colour: np.ndarray) -> np.ndarray:
     """A box under the letters, which then stand out from it."""
-    rows, columns = np.flatnonzero(letters.any(axis=1)), np.flatnonzero(letters.any(axis=0))
-    if not len(rows):
+    x, y, w, h = cv2.boundingRect(letters)
+    if not w:
         return colour
-    pad = scene.uniform(0.15, 0.6) * height
-    x0, x1, y0, y1 = columns[0] - pad, columns[-1] + pad, rows[0] - pad, rows[-1] + pad
-    stencil = scene.stencil()
-    fill(stencil, np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
+    pad, stencil = scene.uniform(0.15, 0.6) * height, scene.stencil()
+    fill(stencil, rectangle((x + (w - 1) / 2, y + (h - 1) / 2), (w - 1) / 2 + pad, (h - 1) / 2 + pad))
     ground = scene.colour()
     scene.blend(stencil, ground, scene.uniform(0.5, 1))
     return colour if np.abs(colour - ground).max() > 80 else (ground + 128) % 256
@@ -151,17 +144,9 @@ def _badge(scene: Scene) -> np.ndarray:
     round_ = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     disc = np.stack([np.cos(round_), np.sin(round_)], axis=1)
     shield = np.array([(-0.8, -0.9), (0, -1), (0.8, -0.9), (0.8, 0.1), (0.4, 0.7), (0, 1), (-0.4, 0.7), (-0.8, 0.1)])
-    square = np.array([(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)])
-    return scene.pick(
-        (
-            disc,
-            disc * (1, 0.6),
-            shield,
-            square,
-            square * (1, 0.6),
-            star(int(scene.rng.integers(4, 9)), scene.uniform(0.35, 0.75)),
-        )
-    )
+    square = rectangle((0, 0), 0.9, 0.9)
+    spikes = star(int(scene.rng.integers(4, 9)), scene.uniform(0.35, 0.75))
+    return scene.pick((disc, disc * (1, 0.6), shield, square, square * (1, 0.6), spikes))
 
 
 def strokes(scene: Scene) -> None:
@@ -206,20 +191,13 @@ def face_paint(scene: Scene) -> None:
     marks = scene.pick((_stripes, _spots, _blotches, _signs))
     stencil = marks(scene)
     if scene.chance(0.6):  # worn paint: uneven cover
-        x, y, bw, bh = _bounds(stencil)
-        wear = np.clip(scene.smooth_noise(bh, bw, scene.uniform(6, 25)) + scene.uniform(0.5, 1), 0.15, 1)
-        stencil[y : y + bh, x : x + bw] = stencil[y : y + bh, x : x + bw] * wear
+        x, y, bw, bh = cv2.boundingRect(stencil)
+        wear = scene.smooth_noise(max(bh, 1), max(bw, 1), scene.uniform(6, 25)) + scene.uniform(0.5, 1)
+        stencil[y : y + bh, x : x + bw] = stencil[y : y + bh, x : x + bw] * np.clip(wear, 0.15, 1)[:bh, :bw]
     colour = scene.against(scene.colour(), scene.face.centre, 0.3 * scene.unit, 95)
     mode = "multiply" if scene.skin.mean() > 120 and colour.mean() < 150 and scene.chance(0.4) else "normal"
     soft = scene.softness * scene.uniform(1, 2.5)
     scene.blend(stencil, colour, scene.level(0.75, 0.92, 0.08), mode, soft)
-
-
-def _bounds(stencil: np.ndarray) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(stencil.any(axis=1)), np.flatnonzero(stencil.any(axis=0))
-    if not len(rows):
-        return 0, 0, 1, 1
-    return columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
 
 
 def _stripes(scene: Scene) -> np.ndarray:
@@ -260,12 +238,5 @@ def _signs(scene: Scene) -> np.ndarray:
     return stencil
 
 
-KINDS = {
-    "text": text,
-    "watermark": watermark,
-    "signature": signature,
-    "logo": logo,
-    "strokes": strokes,
-    "fragments": fragments,
-    "face_paint": face_paint,
-}
+PAINTERS = (text, watermark, signature, logo, strokes, fragments, face_paint)
+KINDS = {paint.__name__: paint for paint in PAINTERS}

@@ -102,9 +102,8 @@ class Scene:
     def _cheeks(self) -> list[Point]:
         """Three places of bare skin: both cheeks and the bridge of the nose."""
         left, right, mouth = (np.array(p) for p in (self.face.left_eye, self.face.right_eye, self.face.mouth))
-        return [
-            tuple(p) for p in (left + 0.55 * (mouth - right), right + 0.55 * (mouth - left), (left + right + mouth) / 3)
-        ]
+        cheeks = left + 0.55 * (mouth - right), right + 0.55 * (mouth - left)
+        return [tuple(p) for p in (*cheeks, (left + right + mouth) / 3)]
 
     @cached_property
     def _tones(self) -> np.ndarray:
@@ -189,7 +188,7 @@ class Scene:
     ) -> None:
         """Paint through a stencil (H, W) uint8; `soft` is the edge's sigma in pixels (default: the image's own).
 
-        Modes: normal, multiply, screen, add (paint - 128 is added).
+        Modes: normal, multiply, screen.
         """
         soft = self.softness if soft is None else soft
         window = _grown(cv2.boundingRect(stencil), 3 * soft, stencil.shape)
@@ -226,9 +225,8 @@ class Scene:
         dx, dy = (round(v) for v in self.rng.uniform(-0.03, 0.03, 2) * self.unit + (0, 0.015 * self.unit))
         moved = np.zeros_like(stencil)
         height, width = stencil.shape
-        moved[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = stencil[
-            max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
-        ]
+        source = stencil[max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)]
+        moved[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = source
         self.blend(moved, np.zeros(3), opacity=strength, soft=max(1.0, 0.025 * self.unit))
 
     def smooth_noise(self, height: int, width: int, cells: float) -> np.ndarray:
@@ -254,7 +252,6 @@ _MODES = {
     "normal": lambda under, layer: layer,
     "multiply": lambda under, layer: under * layer / 255,
     "screen": lambda under, layer: 255 - (255 - under) * (255 - layer) / 255,
-    "add": lambda under, layer: under + layer - 128,
 }
 
 

@@ -13,15 +13,15 @@ def fill(stencil: np.ndarray, points: np.ndarray, value: int = 255) -> None:
     cv2.fillPoly(stencil, [_fixed(points)], value, cv2.LINE_AA, _SHIFT)
 
 
-def stroke(stencil: np.ndarray, points: np.ndarray, widths: float | np.ndarray, value: int = 255) -> None:
+def stroke(stencil: np.ndarray, points: np.ndarray, widths: float | np.ndarray) -> None:
     """Draw a line through points; `widths` in pixels, one or one a point."""
     widths = np.broadcast_to(np.asarray(widths, float), len(points))
     if np.ptp(widths) < 1:
         thickness = max(1, round(float(widths[0])))
-        cv2.polylines(stencil, [_fixed(points)], False, value, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(stencil, [_fixed(points)], False, 255, thickness, cv2.LINE_AA, _SHIFT)
         return
     for a, b, width in zip(_fixed(points)[:-1], _fixed(points)[1:], widths, strict=False):
-        cv2.line(stencil, a.tolist(), b.tolist(), value, max(1, round(float(width))), cv2.LINE_AA, _SHIFT)
+        cv2.line(stencil, a.tolist(), b.tolist(), 255, max(1, round(float(width))), cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
@@ -57,6 +57,11 @@ def shard(scene: Scene, centre: Point, radius: float, corners: int) -> np.ndarra
     angle = np.sort(scene.rng.uniform(0, 2 * np.pi, corners))
     r = radius * scene.rng.uniform(0.35, 1.2, corners)
     return np.stack([r * np.cos(angle), r * np.sin(angle)], axis=1) + centre
+
+
+def rectangle(centre: Point, half_width: float, half_height: float) -> np.ndarray:
+    """Its corners, (4, 2)."""
+    return np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_width, half_height) + centre
 
 
 def star(points: int, inner: float) -> np.ndarray:
@@ -157,12 +162,10 @@ def any_surface(scene: Scene, colour: np.ndarray | None = None) -> Paint:
     """A random paint for a thing: plain, mottled, shaded, striped, or borrowed from the image."""
     colour = scene.colour() if colour is None else colour
     other = np.clip(colour * scene.uniform(0.4, 1.5), 0, 255)
-    return scene.pick(
-        (
-            lambda: colour,
-            lambda: mottled(scene, colour, scene.uniform(0.05, 0.3), scene.uniform(3, 12)),
-            lambda: gradient(scene, colour, other),
-            lambda: striped(scene, colour, other, scene.uniform(0.03, 0.15) * scene.unit),
-            lambda: borrowed(scene),
-        )
-    )()
+    return scene.pick((
+        lambda: colour,
+        lambda: mottled(scene, colour, scene.uniform(0.05, 0.3), scene.uniform(3, 12)),
+        lambda: gradient(scene, colour, other),
+        lambda: striped(scene, colour, other, scene.uniform(0.03, 0.15) * scene.unit),
+        lambda: borrowed(scene),
+    ))()  # fmt: skip

@@ -26,7 +26,10 @@ def contact_sheet(images: Sequence[np.ndarray], tile: int, columns: int, seed: i
             _tile(inject(image, kind, severity, np.random.default_rng((seed, number, severity)), face)[0], tile)
             for severity in SEVERITIES
         ]
-        strips.append(_captioned(np.hstack(tiles), f"{family}: {kind.replace('_', ' ')}"))
+        strip, text = np.hstack(tiles), f"{family}: {kind.replace('_', ' ')}"
+        caption = np.full((CAPTION, strip.shape[1], 3), PAPER, np.uint8)
+        cv2.putText(caption, text, (1, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
+        strips.append(np.vstack([caption, strip]))
     blank = np.full_like(strips[0], PAPER)
     rows = []
     for family in FAMILIES:
@@ -44,12 +47,6 @@ def _tile(image: np.ndarray, side: int) -> np.ndarray:
     x, y = (side - size[0]) // 2, (side - size[1]) // 2
     tile[y : y + size[1], x : x + size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return tile
-
-
-def _captioned(strip: np.ndarray, text: str) -> np.ndarray:
-    line = np.full((CAPTION, strip.shape[1], 3), PAPER, np.uint8)
-    cv2.putText(line, text, (1, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
-    return np.vstack([line, strip])
 
 
 def _spaced(parts: list[np.ndarray], axis: int) -> np.ndarray:

@@ -20,20 +20,23 @@ from artifact_detection.system.files import write_atomic
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m artifact_detection.portraits", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets train/ and test/")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="everything is drawn from it (default 0)")
-    parser.add_argument("--train", type=_whole(0), default=480, help="images in train/ (default 480)")
-    parser.add_argument("--test", type=_whole(0), default=200, help="images in test/ (default 200)")
-    parser.add_argument(
-        "--prevalence", type=_share, default=Fraction(1, 5), help="share with an artifact (default 0.2)"
-    )
-    parser.add_argument("--size", type=_whole(32), default=192, help="width and height in pixels (default 192)")
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder that gets train/ and test/")
+    add("--seed", type=_whole(0), default=0, help="everything is drawn from it (default 0)")
+    add("--train", type=_whole(0), default=480, help="images in train/ (default 480)")
+    add("--test", type=_whole(0), default=200, help="images in test/ (default 200)")
+    add("--prevalence", type=_share, default=Fraction(1, 5), help="share with an artifact (default 0.2)")
+    add("--size", type=_whole(32), default=192, help="width and height in pixels (default 192)")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
-    plan = _plan(options)
+    plan = [
+        (split, index, dataset.label_of(index, split, options.seed, options.prevalence))
+        for split in dataset.SPLITS
+        for index in range(getattr(options, split))
+    ]
     try:
         _check_folders(options.out, plan)
         for split, index, label in tqdm(plan, unit=" images", disable=None):
@@ -65,15 +68,6 @@ def _share(text: str) -> Fraction:
     return value
 
 
-def _plan(options: argparse.Namespace) -> list[tuple[str, int, int]]:
-    """(split, index, label) of every image."""
-    return [
-        (split, index, dataset.label_of(index, split, options.seed, options.prevalence))
-        for split in dataset.SPLITS
-        for index in range(getattr(options, split))
-    ]
-
-
 def _write(path: Path, data: bytes) -> None:
     """Raises FileExistsError if another file has the name."""
     if not path.exists():
@@ -90,9 +84,8 @@ def _check_folders(out: Path, plan: list[tuple[str, int, int]]) -> None:
         planned = {dataset.file_name(index, label) for name, index, label in plan if name == split}
         others = sorted(path.name for path in folder.glob("image_*.png") if path.name not in planned)
         if others:
-            raise FileExistsError(
-                f"{folder} holds other images ({len(others)}, e.g. {others[0]}): choose an empty folder"
-            )
+            some = f"{len(others)}, e.g. {others[0]}"
+            raise FileExistsError(f"{folder} holds other images ({some}): choose an empty folder")
 
 
 if __name__ == "__main__":

@@ -77,9 +77,11 @@ class Body:
         column = np.maximum(self.side - flare, -0.7 - self.b)
         skin = np.minimum(column, np.maximum(self.torso + 0.05, self.side - 1.2))
         height = 0.45 * np.sqrt(np.maximum(1 - (self.a / (flare + 0.02)) ** 2, 0))
-        height += 0.03 * ridge(self.side - 0.25 + 0.25 * self.b, 0.05) + 0.04 * bump(
-            self.side - 0.42, self.b - 0.62, 0.3, 0.05
+        throat, collarbone = (
+            ridge(self.side - 0.25 + 0.25 * self.b, 0.05),
+            bump(self.side - 0.42, self.b - 0.62, 0.3, 0.05),
         )
+        height += 0.03 * throat + 0.04 * collarbone
         self._solid(self.person.skin * colour(248, 238, 236) * self._lit(height, 0.3), edge(skin, self.pixel))
         chin = self.head.whole.skin[self.window]
         self.canvas.shadow(chin, (-0.02 * self.light.direction[0], 0.045), 0.02, 0.65, self.window)
@@ -136,15 +138,13 @@ class Body:
         steel, inner = colour(112, 106, 100), -self.torso
         shoulder = smoothstep(0.62, 0.72, self.side)
         bands = 0.1 * shoulder * (inner * 4.5 % 1) + 0.05 * ridge(self.a, 0.05) * (1 - shoulder)
-        self._metal(
-            steel, 0.9 * np.sqrt(np.clip(inner, 0, 1)) - 0.25 * self.a**2 + bands + 0.02 * self.folds, self.worn
-        )
+        height = 0.9 * np.sqrt(np.clip(inner, 0, 1)) - 0.25 * self.a**2 + bands + 0.02 * self.folds
+        self._metal(steel, height, self.worn)
         collar = np.maximum(self.side - 0.52, np.abs(self.b - 0.24 - 0.2 * self.a**2) - 0.16)
         alpha = edge(collar, self.pixel)
         self._shadow(alpha, 0.02, 0.012, 0.5)
-        self._metal(
-            steel, 0.5 * np.sqrt(np.maximum(1 - (self.a / 0.58) ** 2, 0)) + 0.06 * ridge(collar + 0.05, 0.02), alpha
-        )
+        height = 0.5 * np.sqrt(np.maximum(1 - (self.a / 0.58) ** 2, 0)) + 0.06 * ridge(collar + 0.05, 0.02)
+        self._metal(steel, height, alpha)
 
     def _metal(self, tint: np.ndarray, height: np.ndarray, alpha: np.ndarray) -> None:
         normal = normals(height, self.pixel)
@@ -165,12 +165,6 @@ class Body:
 
 
 _DETAILS = {
-    "crew": Body._trim,
-    "vee": Body._trim,
-    "shirt": Body._shirt,
-    "suit": Body._jacket,
-    "coat": Body._jacket,
-    "turtleneck": Body._turtleneck,
-    "scarf": Body._scarf,
-    "armour": Body._armour,
-}
+    "crew": Body._trim, "vee": Body._trim, "shirt": Body._shirt, "suit": Body._jacket, "coat": Body._jacket,
+    "turtleneck": Body._turtleneck, "scarf": Body._scarf, "armour": Body._armour,
+}  # fmt: skip

@@ -60,11 +60,8 @@ def _paint_face(canvas: Canvas, posed: head.Head, light: Light, rng: np.random.G
     view = posed.view(window)
     albedo = head.skin_colour(view, person, rng)
     features.colour_lips(albedo, view, person, posed.pixel)
-    for cover, tint in (
-        (features.facial_hair(view, person, rng), person.brow),
-        (features.brows(view, person, rng), person.brow),
-    ):
-        albedo += cover * (tint - albedo)
+    for hair in (features.facial_hair, features.brows):
+        albedo += hair(view, person, rng) * (person.brow - albedo)
     head.paint_head(canvas, posed, light, albedo, window)
     features.paint_mouth(canvas, posed, light)
     features.paint_eyes(canvas, posed, light)

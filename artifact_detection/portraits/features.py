@@ -12,11 +12,12 @@ LASH = colour(26, 18, 18)
 def paint_eyes(canvas: Canvas, head: Head, light: Light) -> None:
     """Both eyes: ball, iris with ring and pupil, catch light, lids, lashes and the crease above."""
     for side in (-1, 1):
-        _paint_eye(canvas, head, light, side, head.around(side * head.person.eye_gap, 0, 0.32))
+        _paint_eye(canvas, head, light, side)
 
 
-def _paint_eye(canvas: Canvas, head: Head, light: Light, side: int, window: Window) -> None:
-    person, view = head.person, head.view(window)
+def _paint_eye(canvas: Canvas, head: Head, light: Light, side: int) -> None:
+    person, window = head.person, head.around(side * head.person.eye_gap, 0, 0.32)
+    view = head.view(window)
     x = (view.across - side * person.eye_gap) / person.eye_size
     y = view.down / person.eye_size - person.eye_tilt * side * x
     soft = 1.2 * head.pixel / person.eye_size

@@ -127,9 +127,7 @@ def random_person(rng: np.random.Generator, hats: dict[str, float], garments: di
     skin, (hair, brow) = _skin(rng), _hair(rng, age)
     return Person(
         pose=_pose(rng),
-        skin=skin,
-        hair=hair,
-        brow=brow,
+        skin=skin, hair=hair, brow=brow,
         style=_under(hat, STYLES[name]),
         bun=name == "updo" and hat == "none",
         parting=float(rng.uniform(-1, 1)),
@@ -157,13 +155,12 @@ def random_person(rng: np.random.Generator, hats: dict[str, float], garments: di
         moustache=float(bearded or (masculine > 0.7 and rng.random() < 0.15)),
         freckles=float(rng.random() < 0.18),
         glasses=str(rng.choice(("none", "round", "square", "dark"), p=(0.76, 0.11, 0.11, 0.02))),
-        hat=hat,
-        garment=garment,
+        hat=hat, garment=garment,
         cloth=WHITE if garment == "coat" else _cloth(rng),
         second_cloth=_cloth(rng),
         word=str(rng.choice(PRINTS)) if rng.random() < 0.3 else "",
         earrings=bool(rng.random() < (0.45 if masculine < 0.5 else 0.06)),
-    )
+    )  # fmt: skip
 
 
 def _pose(rng: np.random.Generator) -> Pose:

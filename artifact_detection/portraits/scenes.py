@@ -78,27 +78,19 @@ def _side(rng: np.random.Generator) -> int:
 
 SCENES = {
     "studio": Setting(
-        _softbox,
-        backdrops.studio,
-        finishes.studio,
+        _softbox, backdrops.studio, finishes.studio,
         garments={"crew": 2, "vee": 1, "shirt": 2, "suit": 2, "coat": 3, "turtleneck": 2},
     ),
     "street": Setting(_neon, backdrops.street, finishes.street),
     "rain": Setting(
-        _overcast,
-        backdrops.rainy,
-        finishes.rain,
-        hats={"hood": 3, "none": 1},
-        garments={"crew": 1, "coat": 1, "scarf": 1},
+        _overcast, backdrops.rainy, finishes.rain,
+        hats={"hood": 3, "none": 1}, garments={"crew": 1, "coat": 1, "scarf": 1},
     ),
     "desert": Setting(
-        _desert_sun,
-        backdrops.dunes,
-        finishes.outdoors,
-        hats={"none": 60, "hood": 15, "brim": 25},
-        garments={"armour": 3, "scarf": 3, "shirt": 2, "crew": 2},
+        _desert_sun, backdrops.dunes, finishes.outdoors,
+        hats={"none": 60, "hood": 15, "brim": 25}, garments={"armour": 3, "scarf": 3, "shirt": 2, "crew": 2},
     ),
     "park": Setting(_shade, backdrops.leaves, finishes.outdoors),
     "oil": Setting(_window_light, backdrops.painted, finishes.oil, hats={"none": 8, "brim": 2}),
     "sticker": Setting(_flat_tones, backdrops.sheet, finishes.sticker, pen=1.0),
-}
+}  # fmt: skip
