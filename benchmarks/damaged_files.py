@@ -1,10 +1,12 @@
-"""What share of damaged files is refused, by format and kind of damage; and is every whole file read?
+"""How many damaged files are refused, by format and kind of damage; and is every whole file read?
 
     python benchmarks/damaged_files.py --faces FACES [--every 12]
 
 Each face is stored in each format, then damaged: the end of the file, or 4 KiB of it, are zeros (at any place, where a
-file system would have it, or just where an uncompressed row begins), or the end is cut off. Uncompressed files with
-black areas that are no damage come, too. Writes results/damaged_files.csv.
+file system would have it, or just where an uncompressed row begins), the end is cut off, bytes are overwritten, bits
+flipped or blocks swapped. Uncompressed files with black areas that are no damage come, too. Counted are those that are
+refused, and those that are read with other pixels than the whole file's, of 1 % or more. Writes
+results/damaged_files.csv.
 """
 
 import argparse
@@ -25,9 +27,11 @@ sys.path.insert(0, str(ROOT))
 from artifact_detection.images.decoding import ImageError, read_image  # noqa: E402
 
 BLOCK = 4096
+CHANGED = 0.01  # share of the pixels
 FORMATS = {
     "JPEG": ("JPEG", "jpg", {}),
     "JPEG progressive": ("JPEG", "jpg", {"progressive": True}),
+    "JPEG restart": ("JPEG", "jpg", {"restart_marker_rows": 1}),
     "WebP": ("WEBP", "webp", {}),
     "WebP lossless": ("WEBP", "webp", {"lossless": True, "method": 1, "quality": 20}),
     "PNG": ("PNG", "png", {"compress_level": 1}),
@@ -57,6 +61,14 @@ def damages(data: bytes, image: Image.Image, name: str, rng: np.random.Generator
     yield "4 KiB zeroed", zeroed(somewhere, BLOCK)
     yield "a block zeroed", zeroed(max(block, 512), BLOCK)
     yield "cut", data[:somewhere]
+    yield "4 KiB overwritten", data[:somewhere] + rng.bytes(BLOCK) + data[somewhere + BLOCK :]
+    yield "64 bytes overwritten", data[:somewhere] + rng.bytes(64) + data[somewhere + 64 :]
+    yield "a bit flipped", data[:somewhere] + bytes([data[somewhere] ^ 16]) + data[somewhere + 1 :]
+    size = min(BLOCK, len(data) // 8)
+    first, other = np.sort(rng.choice(np.arange(1, len(data) // size), 2, replace=False)) * size
+    swapped = bytearray(data)
+    swapped[first : first + size], swapped[other : other + size] = (data[at : at + size] for at in (other, first))
+    yield "two blocks swapped", bytes(swapped)
     if name in ("BMP", "TIFF"):
         stride = (3 * image.width + 3) // 4 * 4 if name == "BMP" else 3 * image.width
         start = 54 if name == "BMP" else Image.open(io.BytesIO(data)).tag_v2[273][0]
@@ -90,12 +102,17 @@ def cases(image: Image.Image, name: str, rng: np.random.Generator) -> Iterator[t
             yield f"whole, {kind}", stored(picture, name)
 
 
-def is_refused(path: Path) -> bool:
+def pixels_of(path: Path, data: bytes) -> np.ndarray | None:
+    """None if the file is refused."""
+    path.write_bytes(data)
     try:
-        read_image(path)
+        return read_image(path)
     except ImageError:
-        return True
-    return False
+        return None
+
+
+def is_changed(pixels: np.ndarray | None, whole: np.ndarray) -> bool:
+    return pixels is not None and (pixels.shape != whole.shape or (pixels != whole).any(axis=2).mean() >= CHANGED)
 
 
 def main() -> int:
@@ -109,12 +126,17 @@ def main() -> int:
             image = Image.open(face).convert("RGB")
             for name, (_, suffix, _) in FORMATS.items():
                 path = Path(folder) / f"face.{suffix}"
+                path.write_bytes(stored(image, name))
+                whole = read_image(path)
                 for kind, data in cases(image, name, rng):
-                    path.write_bytes(data)
-                    rows.append({"format": name, "file": kind, "refused": is_refused(path)})
-    table = pd.DataFrame(rows).groupby(["file", "format"], sort=False)["refused"].agg(refused="sum", files="count")
+                    pixels = pixels_of(path, data)
+                    changed = not kind.startswith("whole") and is_changed(pixels, whole)
+                    rows.append({"format": name, "file": kind, "refused": pixels is None, "changed": changed})
+    grouped = pd.DataFrame(rows).groupby(["file", "format"], sort=False)
+    table = grouped.agg(refused=("refused", "sum"), changed=("changed", "sum"), files=("refused", "count"))
     table.to_csv(ROOT / "benchmarks" / "results" / "damaged_files.csv")
-    print(table.apply(lambda row: f"{row.refused} of {row.files}", axis=1).unstack(fill_value="").to_string())
+    texts = table.apply(lambda row: f"{row.refused}/{row.changed} of {row.files}", axis=1)
+    print("refused/read with other pixels", texts.unstack(fill_value="").to_string(), sep="\n")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Is a TIFF whole? Its strips or tiles are decoded as strictly as can be: Pillow's libtiff prints errors, and looks at
 no checksum."""
 
+import lzma
 import math
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ from artifact_detection.images.zeros import MIN_HOLE, PlainRows
 
 COMPRESSION, STRIPS, STRIP_SIZES, TILES, TILE_SIZES, JPEG_TABLES = 259, 273, 279, 324, 325, 347
 TILE_SIDES, BITS, SAMPLES, ROWS, PLANAR, PHOTOMETRIC, FILL_ORDER = (322, 323), 258, 277, 278, 284, 262, 266
-DEFLATE, LZW, JPEG, PACKBITS, WEBP, FAX = (8, 32946), 5, 7, 32773, 50001, (2, 3, 4)
+LZW, JPEG, PACKBITS, WEBP, FAX = 5, 7, 32773, 50001, (2, 3, 4)
 YCBCR = 6  # its rows may be subsampled
 MIN_PACKED_ZEROS = 256
+STREAMS = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
+STEP = 4096  # bytes of a stream at a time: they hold 30 MB at most
 BY_BYTES = {PACKBITS: (packbits_decode, 64), LZW: (lzw_decode, 4096)}  # and how many bytes one may stand for
 BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -43,8 +46,8 @@ def check(image: Image.Image, data: bytes) -> None:
     is_reversed = image.tag_v2.get(FILL_ORDER) == 2 and compression != JPEG
     for start, stop in _parts(image, data):
         part = data[start:stop].translate(BITS_REVERSED if is_reversed else None)
-        if compression in DEFLATE:
-            room -= _check_deflate(part, room)
+        if compression in STREAMS:
+            room -= _check_stream(part, STREAMS[compression](), room)
         elif compression == JPEG:
             tables = bytes(image.tag_v2.get(JPEG_TABLES, b"\xff\xd8\xff\xd9"))
             _check_jpeg_part(tables[:-2] + part[2:])
@@ -63,15 +66,15 @@ def _parts(image: Image.Image, data: bytes) -> list[tuple[int, int]]:
     return parts
 
 
-def _check_deflate(part: bytes, room: int) -> int:
+def _check_stream(part: bytes, stream, room: int) -> int:
     """How many bytes it holds; the stream must end, with the right checksum, before there are more than `room`."""
-    stream, size = zlib.decompressobj(), 0
+    size = 0
     try:
-        for start in range(0, len(part), 1 << 16):  # at most 64 MB at a time, whatever it holds
-            size += len(stream.decompress(part[start : start + (1 << 16)]))
-            if size > room:
+        for start in range(0, len(part), STEP):
+            size += len(stream.decompress(part[start : start + STEP]))
+            if stream.eof or size > room:
                 break
-    except zlib.error as error:
+    except (zlib.error, lzma.LZMAError) as error:
         raise DamagedError(f"unreadable: {error}") from error
     if not stream.eof:
         raise DamagedError("unreadable: a strip has no end")

@@ -22,6 +22,7 @@ FILES = {
     "TIFF": {},
     "TIFF tiff_lzw": {"compression": "tiff_lzw"},
     "TIFF tiff_adobe_deflate": {"compression": "tiff_adobe_deflate"},
+    "TIFF lzma": {"compression": "lzma"},
     "TIFF packbits": {"compression": "packbits"},
     "TIFF jpeg": {"compression": "jpeg"},
     "PNG": {},
