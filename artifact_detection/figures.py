@@ -12,8 +12,6 @@ from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.system.files import write_atomic
 
 BLUE, RED, GREY, GREEN = "#2f6fb3", "#c8443c", "#8a8f98", "#3c8d5a"
-
-
 CLASS_COLOURS = {CLEAN: BLUE, ARTIFACT: RED}
 
 

@@ -33,13 +33,13 @@ def upper_bound(k: np.ndarray, n: np.ndarray, delta: float) -> np.ndarray:
     return 1 - lower_bound(np.asarray(n, float) - k, n, delta)
 
 
-def images_for_margin(share: float, margin: float, confidence: float = CONFIDENCE) -> int:
+def images_for_margin(share: float, margin: float) -> int:
     """How many images it takes to know a proportion near `share` to within plus or minus `margin`."""
-    z = special.ndtri((1 + confidence) / 2)
+    z = special.ndtri((1 + CONFIDENCE) / 2)
     return int(np.ceil(z**2 * share * (1 - share) / margin**2))
 
 
-def logit_interval(value: float, draws: np.ndarray, m: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def logit_interval(value: float, draws: np.ndarray, m: int) -> tuple[float, float]:
     """Interval of a value in (0, 1): its bootstrap standard error, applied on the logit scale.
 
     Boyd et al. (ECML 2013) for average precision, Pepe (2003) for ROC-AUC. Student's t and the factor m /
@@ -49,24 +49,22 @@ def logit_interval(value: float, draws: np.ndarray, m: int, confidence: float = 
     ROC-AUC at its lower end gives 1 in less than 5 % of simulated samples.) (nan, nan) where there is no spread else.
     """
     if value in (0, 1) and m > 0:
-        return clopper_pearson(int(value) * m, m, confidence)
+        return clopper_pearson(int(value) * m, m)
     if not 0 < value < 1 or m < 2 or draws.std() == 0:
         return float("nan"), float("nan")
     error = draws.std() * np.sqrt(m / (m - 1)) / (value * (1 - value))
-    half = special.stdtrit(m - 1, (1 + confidence) / 2) * error
+    half = special.stdtrit(m - 1, (1 + CONFIDENCE) / 2) * error
     return tuple(float(special.expit(special.logit(value) + side * half)) for side in (-1, 1))
 
 
-def calibration_interval(
-    value: float, draws: np.ndarray, noise: np.ndarray, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
+def calibration_interval(value: float, draws: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
     """Interval of a calibration error, which is biased upwards, in a resample even more.
 
     noise: the errors that perfectly calibrated probabilities would show by chance (Vaicenavicius et al., AISTATS
     2019): a value that they reach has the lower end 0. Else from the basic bootstrap's lower end; up to the
     percentile bootstrap's upper end: wide rather than wrong.
     """
-    top = (1 + confidence) / 2
+    top = (1 + CONFIDENCE) / 2
     high = float(np.quantile(draws, top))
     low = 0.0 if value <= np.quantile(noise, top) else max(0.0, 2 * value - high)
     return low, max(high, value)

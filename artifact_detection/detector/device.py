@@ -25,7 +25,7 @@ class DeviceError(Exception):
 def pick_device(name: str = "auto") -> torch.device:
     """The device called `name`; "auto" is CUDA where there is one, else Apple's MPS, else the CPU.
 
-    Raises DeviceError for a device that is not here. float32 is float32 on CUDA from here on, see `_no_tf32`.
+    Raises DeviceError for a device that is not here. float32 is float32 on CUDA from here on.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -39,7 +39,9 @@ def pick_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"--device {name}: PyTorch finds no Apple GPU here; pass --device cpu")
     if device.type == "cuda":
         _refuse_missing_gpu(device)
-        _no_tf32()
+        # cuDNN would round the inputs of float32 convolutions to 10 bits. Whoever wants fast takes bfloat16; float32 is
+        # for what has to be exact: heat maps, and the network that decides near a threshold.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return device
 
 
@@ -50,13 +52,6 @@ def _refuse_missing_gpu(device: torch.device) -> None:
     count = torch.cuda.device_count()
     if (device.index or 0) >= count:
         raise DeviceError(f"--device {device}: there are {count} GPUs here, from cuda:0 to cuda:{count - 1}")
-
-
-def _no_tf32() -> None:
-    # cuDNN would round the inputs of float32 convolutions to 10 bits. Whoever wants fast takes bfloat16; float32 is
-    # for what has to be exact: heat maps, and the network that decides near a threshold.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
@@ -72,11 +67,8 @@ def _native_half(device: torch.device) -> torch.dtype | None:
         # convolutions crash or crawl.
         capability = torch.cuda.get_device_capability(device)
         return torch.bfloat16 if capability >= NATIVE_BF16 else torch.float16 if capability >= NATIVE_FP16 else None
-    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else None
-
-
-def _cpu_has_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if device.type == "cpu" and has_bf16 else None
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:

@@ -1,10 +1,9 @@
 """Heat maps: where in the image the network sees an artifact.
 
-A network with a dense head says so itself. For any other, Grad-CAM (Selvaraju et al., ICCV 2017) weighs each channel
-by its mean gradient, HiResCAM (Draelos and Carin, arXiv 2011.08891) by the gradient at each place, LayerCAM (Jiang et
-al., IEEE TIP 2021) by its positive part, which is made for maps before the last. The last map of a classifier has 7x7
-cells at 224 px, and 2x2 at 64: too coarse to point at an artifact, so the deepest map of at least 12x12 is used. Given
-the same layer the maps are those of pytorch-grad-cam 1.5.7 (LayerCAM's up to its min-max scaling), without its backward
+A network with a dense head says so itself. For any other, LayerCAM (Jiang et al., IEEE TIP 2021) weighs each channel by
+the positive part of the gradient at each place, which is made for maps before the last. The last map of a classifier
+has 7x7 cells at 224 px, and 2x2 at 64: too coarse to point at an artifact, so the deepest map of at least 12x12 is
+used. Given the same layer the maps are those of pytorch-grad-cam 1.5.7 up to its min-max scaling, without its backward
 pass through the layers before.
 """
 
@@ -20,30 +19,21 @@ from torch.nn import functional as F
 from artifact_detection.detector.models import Detector
 from artifact_detection.images.transforms import evaluation_transform
 
-METHODS = {
-    "layercam": lambda activations, gradients: F.relu(gradients) * activations,
-    "hirescam": lambda activations, gradients: gradients * activations,
-    "gradcam": lambda activations, gradients: gradients.mean((2, 3), keepdim=True) * activations,
-}  # (B, C, h, w) twice -> what each channel contributes at each place
 CELLS = 12  # rows and columns that a map needs: a coarser one cannot point at an eye
 BATCH = 16
 
 
-def heatmaps(model: Detector, images: torch.Tensor, method: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def heatmaps(model: Detector, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Heat maps (B, H, W) float32 in [0, 1] and logits (B,) of images (B, 3, H, W) uint8.
 
-    method: None for a dense head's own map, P(artifact) at each place, and LayerCAM without a dense head; or one of
-    METHODS: 1 is then the place that speaks most for an artifact in that image; a map of zeros means that no place
-    does. Leaves the model in evaluation mode. Raises ValueError for an unknown method.
+    With a dense head: its own map, P(artifact) at each place. Without: 1 is the place that speaks most for an artifact
+    in that image, and a map of zeros means that no place does. Leaves the model in evaluation mode.
     """
-    if method is None and getattr(model, "has_regions", False):
+    if getattr(model, "has_regions", False):
         return _own_maps(model.eval(), images)
-    method = method or "layercam"
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
     activations, logits = _forward(model.eval(), images)
     gradients = torch.autograd.grad(logits.sum(), activations)[0]  # (B, C, h, w)
-    maps = F.relu(METHODS[method](activations, gradients).sum(1, keepdim=True)).detach()  # (B, 1, h, w)
+    maps = F.relu((F.relu(gradients) * activations).sum(1, keepdim=True)).detach()  # (B, 1, h, w)
     maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")[:, 0]  # (B, H, W)
     maps = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     return maps.cpu().numpy(), logits.detach().cpu().numpy()
@@ -89,18 +79,15 @@ def _hooked(layers: Sequence[nn.Module], hook: Callable) -> Iterator[None]:
             handle.remove()
 
 
-def explain(model: Detector, images: Sequence[np.ndarray], method: str | None = None) -> np.ndarray:
-    """Heat maps (N, S, S) float32 in [0, 1] of whole images (H, W, 3) uint8 of any size, S the preprocessing's size.
-
-    method: see `heatmaps`.
-    """
+def explain(model: Detector, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Heat maps (N, S, S) float32 in [0, 1] of whole images (H, W, 3) uint8 of any size, S the preprocessing's size."""
     device, maps = next(model.parameters()).device, []
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
         views = [model.preprocessing.view(image) for image in part]
         fit = partial(evaluation_transform, preprocessing=model.preprocessing)
         batch = torch.stack([fit(image, view=view) for image, view in zip(part, views, strict=True)])
-        found = heatmaps(model, batch.to(device), method)[0]
+        found = heatmaps(model, batch.to(device))[0]
         maps += [model.preprocessing.on_image(one, view) for one, view in zip(found, views, strict=True)]
     size = model.preprocessing.size
     return np.stack(maps) if maps else np.empty((0, size, size), np.float32)

@@ -30,9 +30,8 @@ def trunk(classifier: nn.Module) -> nn.Sequential:
 
 def head(channels: int) -> nn.Sequential:
     """EfficientNet's own: pooling -> dropout -> 1. The fully connected layers of VGG's head would double the file."""
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(channels, 1), nn.Flatten(0)
-    )
+    layers = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(channels, 1), nn.Flatten(0)
+    return nn.Sequential(*layers)
 
 
 def imagenet_state(arch: str) -> dict[str, torch.Tensor]:

@@ -43,18 +43,14 @@ def find_regions(maps: np.ndarray, preprocessing: Preprocessing, view: View, wid
     """
     if maps[0].max() < FAINT:
         return []
-    canvas = _on_canvas(maps, preprocessing, view)  # (CANVAS, CANVAS, 1 + families)
+    views = preprocessing.shape[1] // preprocessing.shape[0]
+    fine = cv2.resize(np.ascontiguousarray(maps.transpose(1, 2, 0)), (views * CANVAS, CANVAS))
+    canvas = preprocessing.on_image(fine, view)  # (CANVAS, CANVAS, 1 + families)
     covered = canvas[..., 0] >= RELATIVE * canvas[..., 0].max()
     contours, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     contours = (contour for contour in contours if cv2.contourArea(contour) >= LEAST_AREA)
     regions = [_region(contour, canvas, width, height) for contour in contours]
     return sorted(regions, key=lambda region: -region.score)[:MOST]
-
-
-def _on_canvas(maps: np.ndarray, preprocessing: Preprocessing, view: View) -> np.ndarray:
-    shares = preprocessing.shape[1] // preprocessing.shape[0]
-    fine = cv2.resize(np.ascontiguousarray(maps.transpose(1, 2, 0)), (shares * CANVAS, CANVAS))
-    return preprocessing.on_image(fine, view)
 
 
 def _region(contour: np.ndarray, canvas: np.ndarray, width: int, height: int) -> Region:

@@ -25,7 +25,7 @@ NO_PART = "not certifiable: validation has no part that chose nothing"
 class Band:
     """One end of the scale that is decided without a person; threshold None: nothing can be certified.
 
-    limit: the largest share of wrong decisions, certified with `confidence` on the `condition`. images, wrong: what
+    limit: the largest share of wrong decisions, certified with CONFIDENCE on the `condition`. images, wrong: what
     the certifying images show.
     """
 
@@ -34,14 +34,13 @@ class Band:
     images: int
     wrong: int
     limit: float
-    confidence: float
     reason: str = ""
     condition: str = "for images drawn like these"
 
     def sentence(self) -> str:
         side, fault = ("rejected", "clean") if self.action == REJECT else ("kept", "an artifact")
         promise = f"of what is {side} automatically at most {self.limit:.3g} is {fault}"
-        certain = f"with {self.confidence:.0%} confidence"
+        certain = f"with {CONFIDENCE:.0%} confidence"
         if self.threshold is None:
             return f"{self.action}: {self.reason} (wanted: {promise}, {certain})"
         sign = ">=" if self.action == REJECT else "<"
@@ -67,17 +66,12 @@ class Bands:
 
 
 def choose_bands(
-    targets: np.ndarray,
-    probabilities: np.ndarray,
-    *,
-    clean_rejected: float = 0.1,
-    artifacts_kept: float = 0.02,
-    confidence: float = CONFIDENCE,
+    targets: np.ndarray, probabilities: np.ndarray, *, clean_rejected: float = 0.1, artifacts_kept: float = 0.02
 ) -> Bands:
     """The widest bands with a finite-sample guarantee from a random sample's targets and probabilities, both (n,).
 
     Of new images drawn like these, at most a share `clean_rejected` of the rejected is clean, and at most
-    `artifacts_kept` of the kept has artifacts; each holds with probability `confidence` over the sample.
+    `artifacts_kept` of the kept has artifacts; each holds with probability CONFIDENCE over the sample.
 
     Learn then test (Angelopoulos et al., arXiv 2110.01052) with fixed-sequence testing: bands of a given
     number of images, the strictest first, are tested with the exact binomial tail (Clopper-Pearson) until
@@ -86,49 +80,45 @@ def choose_bands(
     images it errs on the safe side (Uhlmann, Metrika 1966). "Like these" includes the share of artifacts.
     """
     if not len(targets):
-        return _nothing(clean_rejected, artifacts_kept, confidence)
+        return _nothing(clean_rejected, artifacts_kept)
     targets = check_binary("targets", targets)
     sample = Scores(targets, check_probabilities(probabilities, len(targets)))
-    return sample_bands(
-        sample, sample, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept, confidence=confidence
-    )
+    return sample_bands(sample, sample, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept)
 
 
-def sample_bands(
-    low: Scores, high: Scores, *, clean_rejected: float, artifacts_kept: float, confidence: float = CONFIDENCE
-) -> Bands:
+def sample_bands(low: Scores, high: Scores, *, clean_rejected: float, artifacts_kept: float) -> Bands:
     """`choose_bands` from two random samples: of the images that may be kept, and of those that may be rejected."""
-    keep = _widest(KEEP, -low.probabilities, low.targets == ARTIFACT, artifacts_kept, confidence)
+    keep = _widest(KEEP, -low.probabilities, low.targets == ARTIFACT, artifacts_kept)
     kept_below = -math.inf if keep.threshold is None else keep.threshold
-    reject = _widest(REJECT, high.probabilities, high.targets == CLEAN, clean_rejected, confidence, floor=kept_below)
+    reject = _widest(REJECT, high.probabilities, high.targets == CLEAN, clean_rejected, floor=kept_below)
     return Bands(keep, reject)
 
 
-def _widest(action, scores, wrong, limit, confidence, floor=-math.inf) -> Band:
+def _widest(action, scores, wrong, limit, floor=-math.inf) -> Band:
     """The largest band of highest `scores` that is certified and has no image below `floor`."""
-    needed = math.ceil(math.log(1 - confidence) / math.log(1 - limit))  # with no error at all
+    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - limit))  # with no error at all
     right = int((~wrong).sum())
     if right < needed:
         what = "artifacts" if action == REJECT else "clean images"
-        return _uncertified(action, limit, confidence, f"not certifiable with {right} {what}: {needed} needed")
+        return _uncertified(action, limit, f"not certifiable with {right} {what}: {needed} needed")
     order = np.argsort(-scores, kind="stable")
     ranked, errors = scores[order], np.append(0, np.cumsum(wrong[order]))
-    sizes = [size for size in _certified(ranked, errors, needed, limit, 1 - confidence) if ranked[size - 1] >= floor]
+    sizes = [size for size in _certified(ranked, errors, needed, limit) if ranked[size - 1] >= floor]
     if not sizes:
-        return _uncertified(action, limit, confidence, f"not certified: too many errors among the first {needed}")
+        return _uncertified(action, limit, f"not certified: too many errors among the first {needed}")
     edge = ranked[sizes[-1]]  # the first score outside, itself not in the band
     # Where two bands meet in a gap without images, the gap is left to the band that was there first.
     threshold = -edge if action == KEEP else max(np.nextafter(edge, math.inf), floor)
-    return Band(action, float(threshold), sizes[-1], int(errors[sizes[-1]]), limit, confidence)
+    return Band(action, float(threshold), sizes[-1], int(errors[sizes[-1]]), limit)
 
 
-def _certified(ranked: np.ndarray, errors: np.ndarray, needed: int, limit: float, delta: float) -> list[int]:
+def _certified(ranked: np.ndarray, errors: np.ndarray, needed: int, limit: float) -> list[int]:
     """Sizes of the bands that pass, strictest first. ranked: scores, falling; errors[k]: wrong ones of the first k."""
     passed, rank = [], max(needed, math.ceil(FEWEST * len(ranked)))
     while rank < len(ranked):
         size = int(np.searchsorted(-ranked, -ranked[rank]))  # equal scores share a side
         if size >= needed:
-            if special.bdtr(errors[size], size, limit) > delta:
+            if special.bdtr(errors[size], size, limit) > 1 - CONFIDENCE:
                 break
             passed.append(size)
         rank += math.ceil(STEP * rank)
@@ -136,20 +126,14 @@ def _certified(ranked: np.ndarray, errors: np.ndarray, needed: int, limit: float
 
 
 def transfer_bands(
-    choosing: Scores,
-    certifying: Scores,
-    prevalence: PrevalenceRange | None,
-    probabilities: np.ndarray,
-    *,
-    clean_rejected: float = 0.1,
-    artifacts_kept: float = 0.02,
-    confidence: float = CONFIDENCE,
-) -> Bands:
+    choosing: Scores, certifying: Scores, prevalence: PrevalenceRange | None, probabilities: np.ndarray, *,
+    clean_rejected: float = 0.1, artifacts_kept: float = 0.02,
+) -> Bands:  # fmt: skip
     """The widest bands for images with `probabilities` (n,), whose share of artifacts is not validation's.
 
     If images of a class score as the independent `certifying` ones do and the share of artifacts lies in the range,
     at most a share `clean_rejected` of the rejected is clean, and at most `artifacts_kept` of the kept has artifacts;
-    each holds with probability `confidence` over all that is random. prevalence None: bounded from `probabilities`.
+    each holds with probability CONFIDENCE over all that is random. prevalence None: bounded from `probabilities`.
 
     The share of clean images among the rejected is (1 - pi) FPR / ((1 - pi) FPR + pi TPR), largest at the least pi: it
     is bounded by the upper Clopper-Pearson bound of the FPR, the lower one of the TPR and the lower end of pi, joined
@@ -157,11 +141,11 @@ def transfer_bands(
     the kept alike. Edges are tested in a fixed sequence from the one that is safest on `choosing` outwards until one
     fails (split fixed-sequence testing: Angelopoulos et al., arXiv 2110.01052), so that `certifying` chooses nothing.
     """
-    delta = (1 - confidence) / (2 if prevalence else 2 + ESTIMATED_FROM)
+    delta = (1 - CONFIDENCE) / (2 if prevalence else 2 + ESTIMATED_FROM)
     if not all(len(one) for part in (choosing, certifying) for one in (part.clean, part.artifacts)):
-        return _nothing(clean_rejected, artifacts_kept, confidence)
+        return _nothing(clean_rejected, artifacts_kept)
     ranges = [prevalence or bound_prevalence(choosing, part, probabilities, delta) for part in (choosing, certifying)]
-    promise = _Transfer(choosing, certifying, *ranges, confidence, delta)
+    promise = _Transfer(choosing, certifying, *ranges, delta)
     keeps, rejects = promise.certified(KEEP, artifacts_kept), promise.certified(REJECT, clean_rejected)
     if len(keeps) and len(rejects) and keeps[-1] > rejects[-1]:  # they overlap: all that pass is certified at once
         keeps = keeps[keeps <= rejects[0]]
@@ -169,13 +153,12 @@ def transfer_bands(
     return Bands(promise.band(KEEP, artifacts_kept, keeps), promise.band(REJECT, clean_rejected, rejects))
 
 
-def _uncertified(action: str, limit: float, confidence: float, reason: str) -> Band:
-    return Band(action, None, 0, 0, limit, confidence, reason)
+def _uncertified(action: str, limit: float, reason: str) -> Band:
+    return Band(action, None, 0, 0, limit, reason)
 
 
-def _nothing(clean_rejected: float, artifacts_kept: float, confidence: float) -> Bands:
-    wanted = (KEEP, artifacts_kept), (REJECT, clean_rejected)
-    return Bands(*(_uncertified(action, limit, confidence, NO_PART) for action, limit in wanted))
+def _nothing(clean_rejected: float, artifacts_kept: float) -> Bands:
+    return Bands(_uncertified(KEEP, artifacts_kept, NO_PART), _uncertified(REJECT, clean_rejected, NO_PART))
 
 
 @dataclass(frozen=True)
@@ -186,7 +169,6 @@ class _Transfer:
     certifying: Scores
     expected: PrevalenceRange
     prevalence: PrevalenceRange
-    confidence: float
     delta: float
 
     def bounds(self, action: str) -> tuple[np.ndarray, np.ndarray]:
@@ -205,18 +187,16 @@ class _Transfer:
 
     def band(self, action: str, limit: float, certified: np.ndarray) -> Band:
         if not len(certified):
-            return _uncertified(action, limit, self.confidence, self._why_not(action))
+            return _uncertified(action, limit, self._why_not(action))
         (wrong,), (right,) = _inside(action, certified[-1:], self.certifying)
         inside = int(wrong + right), int(wrong)
-        return Band(action, float(certified[-1]), *inside, limit, self.confidence, condition=self._condition(action))
+        return Band(action, float(certified[-1]), *inside, limit, condition=self._condition(action))
 
     def _why_not(self, action: str) -> str:
         _, bounds = self.bounds(action)
-        return (
-            f"not certified: {bounds[0] if len(bounds) else 1:.3g} is the best bound from "
-            f"{len(self.certifying.clean)} clean images and {len(self.certifying.artifacts)} artifacts, "
-            f"{self._condition(action)}"
-        )
+        best = f"not certified: {bounds[0] if len(bounds) else 1:.3g} is the best bound"
+        images = f"{len(self.certifying.clean)} clean images and {len(self.certifying.artifacts)} artifacts"
+        return f"{best} from {images}, {self._condition(action)}"
 
     def _condition(self, action: str) -> str:
         share = self.prevalence

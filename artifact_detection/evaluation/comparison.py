@@ -1,7 +1,5 @@
 """Is one set of predictions better than another on the same images, and does quality differ between subgroups?"""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -40,19 +38,14 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, replicates: int = 2000, s
     ]
     names = [name for name in PAIRED if name in PAIRED[:3] or not both.filter(like="probability").isna().any(axis=None)]
     pairs = {name: [getattr(model, name) for model in models] for name in names}
-    draws = bootstrap(targets, {name: _difference(*pair) for name, pair in pairs.items()}, replicates, seed)
+    differences = {name: lambda counts, pair=pair: pair[1](counts) - pair[0](counts) for name, pair in pairs.items()}
+    draws = bootstrap(targets, differences, replicates, seed)
     rows = {}
     for name, pair in pairs.items():
         values = [metric(np.ones((1, len(targets)))).item() for metric in pair]
         low, high = np.nanquantile(draws[name], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-        rows[name] = {
-            "first": values[0],
-            "second": values[1],
-            "difference": values[1] - values[0],
-            "low": low,
-            "high": high,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+        rows[name] = (*values, values[1] - values[0], low, high)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["first", "second", "difference", "low", "high"])
 
 
 def match(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -63,10 +56,6 @@ def match(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     if not both["label_first"].equals(both["label_second"]):
         raise ValueError("the two sets of predictions disagree about labels: they are of different datasets")
     return both
-
-
-def _difference(first: Callable, second: Callable) -> Callable:
-    return lambda counts: second(counts) - first(counts)
 
 
 def tertiles(values: pd.Series) -> pd.Series:

@@ -51,9 +51,8 @@ def quality(summary: Summary) -> str:
     recall, lost = summary["recall"], summary["recall_clean"]
     found = f"Recall is {recall}" if recall.reason else f"Of {recall.support} artifacts {share(vars(recall))} are found"
     kept = f"of {lost.support} clean images {share(vars(lost))} are kept" if not lost.reason else lost.reason
-    return (
-        f"{found}; {kept}. Knowing a recall of 90 % to ±5 points takes about {images_for_margin(0.9, 0.05)} artifacts."
-    )
+    needed = images_for_margin(0.9, 0.05)
+    return f"{found}; {kept}. Knowing a recall of 90 % to ±5 points takes about {needed} artifacts."
 
 
 def errors(summary: Summary) -> str:
@@ -87,9 +86,8 @@ def calibration(before: Summary, after: Summary, temperature: float, shift: floa
 
 
 def bands(chosen: Bands, images: int) -> str:
-    return (
-        f"From {images} validation images that chose nothing:\n- {chosen.keep.sentence()}\n- {chosen.reject.sentence()}"
-    )
+    promises = f"- {chosen.keep.sentence()}\n- {chosen.reject.sentence()}"
+    return f"From {images} validation images that chose nothing:\n{promises}"
 
 
 def bands_on_test(chosen: Bands, run: Evaluation) -> str:
@@ -133,9 +131,8 @@ def regions(table: pd.DataFrame, scorer: Scorer) -> str:
     found, by_kind = table[table["found"]], table.groupby("kind")["iou"].mean().sort_values()
     right = int((found["named"] == found["family"]).sum())
     low, high = wilson(right, len(found))
-    named = (
-        f"in {right / len(found):.1%} ({low:.1%} to {high:.1%}) of the {len(found)}" if len(found) else "in none of 0"
-    )
+    share_right = f"{right / len(found):.1%} ({low:.1%} to {high:.1%})" if len(found) else ""
+    named = f"in {share_right} of the {len(found)}" if len(found) else "in none of 0"
     return (
         f"Regions of {scorer.model_id} on {len(table)} injected artifacts: mean IoU with the mask "
         f"{table['iou'].mean():.2f}; worst {_listed(by_kind.head(3))}, best {_listed(by_kind.tail(3))}. "

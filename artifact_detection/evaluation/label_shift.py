@@ -69,17 +69,14 @@ def bound_prevalence(choosing: Scores, certifying: Scores, probabilities: np.nda
     it; all three are replaced by their Clopper-Pearson bounds.
     """
     cut = best_cut(choosing)
-    found, true, false = (_at_least(scores, cut) for scores in (probabilities, certifying.artifacts, certifying.clean))
+    sets = probabilities, certifying.artifacts, certifying.clean
+    counts = [((scores >= cut).sum(), len(scores)) for scores in sets]
     (f_low, f_high), (t_low, t_high), (a_low, a_high) = (
-        (lower_bound(*one, delta), upper_bound(*one, delta)) for one in (found, true, false)
+        (lower_bound(*one, delta), upper_bound(*one, delta)) for one in counts
     )
     low = (f_low - a_high) / (t_high - a_high) if t_high > a_high else 0.0
     high = (f_high - a_low) / (t_low - a_low) if t_low > a_low else 1.0
     return PrevalenceRange(float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)), ESTIMATED)
-
-
-def _at_least(scores: np.ndarray, cut: float) -> tuple[int, int]:
-    return int((scores >= cut).sum()), len(scores)
 
 
 def best_cut(scores: Scores) -> float:
@@ -91,9 +88,7 @@ def best_cut(scores: Scores) -> float:
     return float(values[np.argmax(passed - missed)])
 
 
-def mixture_p_value(
-    labelled: Scores, probabilities: np.ndarray, within: tuple[float, float] = (0.0, 1.0), seed: int = 0
-) -> float:
+def mixture_p_value(labelled: Scores, probabilities: np.ndarray, within: tuple[float, float] = (0.0, 1.0)) -> float:
     """The chance of scores this far from the best mixture of the two classes, if they are such a mixture.
 
     within: the mixture's share of artifacts. Where it may be any, clean images that score like artifacts pass for them.
@@ -108,7 +103,7 @@ def mixture_p_value(
     sets = labelled.clean, labelled.artifacts, probabilities
     clean, artifacts, new = (_histogram(one, edges) for one in sets)  # (cells,) shares
     distance, share = _distance(*(one[None] for one in (clean, artifacts, new)), within)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     mixture = share[0] * artifacts + (1 - share[0]) * clean
     draws = (
         rng.multinomial(len(one), shares, RESAMPLES) / len(one)

@@ -147,26 +147,16 @@ def open_predictions(path: Path, environment: Mapping[str, str], dataset: Path |
 def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
     """A run folder with its test predictions, its model and its dataset (default: the one in its config.toml)."""
     if not (folder / TEST_PREDICTIONS).is_file():
-        raise EvaluationError(
-            f"{folder} holds no finished run, there is no test_predictions.csv: python model_training.py"
-        )
+        why = f"there is no {TEST_PREDICTIONS}: python model_training.py"
+        raise EvaluationError(f"{folder} holds no finished run, {why}")
     settings = tomllib.loads((folder / run_files.CONFIG).read_text(encoding="utf-8"))["settings"]
     scorer = load_predictor(folder / run_files.BEST)
     table, left_out = _usable(read_predictions(folder / TEST_PREDICTIONS))
     validation, _ = _usable(read_predictions(folder / run_files.predictions(run_files.VALIDATION)))
     evidence = scorer.checkpoint.validation
     validation = validation[evidence.parts == CERTIFIES] if evidence else validation[:0]
-    return Evaluation(
-        folder.name,
-        table,
-        left_out,
-        validation,
-        dataset or Path(settings["dataset"]),
-        scorer,
-        scorer.checkpoint.threshold,
-        scorer.checkpoint.temperature,
-        scorer.checkpoint.shift,
-    )
+    chosen = {name: getattr(scorer.checkpoint, name) for name in ("threshold", "temperature", "shift")}
+    return Evaluation(folder.name, table, left_out, validation, dataset or Path(settings["dataset"]), scorer, **chosen)
 
 
 def finished_runs(runs: Path = ROOT / "runs") -> list[Path]:

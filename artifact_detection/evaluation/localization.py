@@ -38,15 +38,13 @@ class Located:
         return self.regions[0].family if self.regions else NO_REGION
 
 
-def locate(
-    scorer: Scorer, images: Sequence[np.ndarray], kinds: Iterable[str] = tuple(KINDS), severity: int = 2, seed: int = 0
-) -> Iterator[Located]:
-    """Put one artifact of each kind into each of some clean images, and look for it. Kind after kind, image by image.
+def locate(scorer: Scorer, images: Sequence[np.ndarray], kinds: Iterable[str] = tuple(KINDS)) -> Iterator[Located]:
+    """Put one artifact of each kind, of severity 2, into each of some clean images, and look for it, kind after kind.
 
     scorer: of a detector with a dense head.
     """
     for kind in tqdm(kinds, "regions", leave=False, disable=None):
-        injected = [inject(image, kind, severity, np.random.default_rng((seed, i))) for i, image in enumerate(images)]
+        injected = [inject(image, kind, 2, np.random.default_rng((0, i))) for i, image in enumerate(images)]
         for start in range(0, len(injected), scorer.batch):
             yield from _located(scorer, kind, injected[start : start + scorer.batch])
 
@@ -54,9 +52,9 @@ def locate(
 def _located(scorer: Scorer, kind: str, injected: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Located]:
     preprocessing = scorer.preprocessing
     views = [preprocessing.view(image) for image, _ in injected]
-    probabilities, maps = scorer.evidence_batch(
-        [evaluation_transform(image, preprocessing, view) for (image, _), view in zip(injected, views, strict=True)]
-    )
+    seen = zip(injected, views, strict=True)
+    batch = [evaluation_transform(image, preprocessing, view) for (image, _), view in seen]
+    probabilities, maps = scorer.evidence_batch(batch)
     for (image, mask), view, probability, evidence in zip(injected, views, probabilities, maps, strict=True):
         regions = find_regions(evidence, preprocessing, view, *mask.shape[::-1])
         yield Located(kind, image, mask, float(probability), regions)

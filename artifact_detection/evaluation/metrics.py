@@ -87,14 +87,9 @@ class Summary:
 
 
 def summarize(
-    targets: np.ndarray,
-    probabilities: np.ndarray | None,
-    threshold: float = 0.5,
-    *,
-    predictions: np.ndarray | None = None,
-    replicates: int = 2000,
-    seed: int = 0,
-) -> Summary:
+    targets: np.ndarray, probabilities: np.ndarray | None, threshold: float = 0.5, *,
+    predictions: np.ndarray | None = None, replicates: int = 2000, seed: int = 0,
+) -> Summary:  # fmt: skip
     """Every metric of targets (n,) in {0, 1} and probabilities (n,) of "artifacts" in [0, 1].
 
     An image is called "artifacts" if its probability is at least `threshold`; `predictions` (n,) in {0, 1}
@@ -229,9 +224,8 @@ def _with_interval(
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "python -m artifact_detection.evaluation.metrics", description=__doc__.split("\n")[0]
-    )
+    program = "python -m artifact_detection.evaluation.metrics"
+    parser = argparse.ArgumentParser(program, description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("predictions", type=Path, help="CSV: path,label,probability,prediction (filename,prediction will do)")
     add("--artifact-label", help='word that means "artifacts" in labels and predictions; asked for if it is unclear')
@@ -257,9 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"warning: {question}", file=sys.stderr)
     left_out = table[~usable_rows(table, options.threshold)]
     for path, again in zip(left_out["path"], table["path"].duplicated()[left_out.index], strict=True):
-        print(
-            f"left out, {'listed before' if again else 'no label or no prediction'}: {printable(path)}", file=sys.stderr
-        )
+        why = "listed before" if again else "no label or no prediction"
+        print(f"left out, {why}: {printable(path)}", file=sys.stderr)
     return 1 if len(left_out) else 0
 
 

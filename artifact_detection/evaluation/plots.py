@@ -105,9 +105,8 @@ def plot_scores(targets: np.ndarray, probabilities: np.ndarray, threshold: float
     figure, (axis,) = panels(1, width=6)
     for label in (CLEAN, ARTIFACT):
         name = f"{CLASSES[label]} ({(targets == label).sum()})"
-        axis.hist(
-            probabilities[targets == label], np.linspace(0, 1, 41), color=CLASS_COLOURS[label], alpha=0.6, label=name
-        )
+        own, colour = probabilities[targets == label], CLASS_COLOURS[label]
+        axis.hist(own, np.linspace(0, 1, 41), color=colour, alpha=0.6, label=name)
     axis.axvline(threshold, color="black", linewidth=1, label=f"threshold {threshold:.3f}")
     for band, colour in ((bands.keep, BLUE), (bands.reject, RED)) if bands else ():
         if band.threshold is not None:
@@ -127,9 +126,8 @@ def plot_thresholds(table: pd.DataFrame, threshold: float) -> Figure:
         images.plot(table["threshold"], table[name], color=colour, label=name.replace("_", " "))
     images.set_yscale("symlog", linthresh=10)
     images.set_ylim(bottom=0)
-    shares.fill_between(
-        table["threshold"], table["recall_low"], table["recall_high"], color=RED, alpha=0.15, linewidth=0
-    )
+    ends = (table["recall_low"], table["recall_high"])
+    shares.fill_between(table["threshold"], *ends, color=RED, alpha=0.15, linewidth=0)
     for name, colour, text in (
         ("recall", RED, "recall"),
         ("precision", BLUE, "precision"),

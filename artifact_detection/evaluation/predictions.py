@@ -27,9 +27,7 @@ HALF = 0.5
 CUT = "threshold"  # key in a table's attrs
 
 
-def read_predictions(
-    path: str | Path, artifact_label: str | None = None, pattern: str = DEFAULT_PATTERN
-) -> pd.DataFrame:
+def read_predictions(path: Path, artifact_label: str | None = None, pattern: str = DEFAULT_PATTERN) -> pd.DataFrame:
     """The rows of a table as columns path (str), label and prediction (0, 1; -1: none), probability (NaN: none).
 
     What is read: `read_spreadsheet`. artifact_label: the word that means "artifacts" in the label column, the

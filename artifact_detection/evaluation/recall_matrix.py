@@ -33,13 +33,9 @@ Predictor = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 def recall_matrix(
-    predict: Predictor,
-    images: Sequence[np.ndarray],
-    kinds: Iterable[str] = tuple(KINDS),
-    severities: Iterable[int] = SEVERITIES,
-    rng: np.random.Generator | None = None,
-    threshold: float = 0.5,
-) -> pd.DataFrame:
+    predict: Predictor, images: Sequence[np.ndarray], kinds: Iterable[str] = tuple(KINDS),
+    severities: Iterable[int] = SEVERITIES, rng: np.random.Generator | None = None, threshold: float = 0.5,
+) -> pd.DataFrame:  # fmt: skip
     """Put every kind at every severity into every image, and count what is detected.
 
     predict: a list of (H, W, 3) uint8 RGB images -> P(artifact), (N,). images: clean ones. threshold: a probability
@@ -87,14 +83,11 @@ def plot_recall_matrix(table: pd.DataFrame) -> Figure:
         if KINDS.get(kinds[row]) != KINDS.get(kinds[row - 1]):
             axis.axhline(row - 0.5, color="white", linewidth=3)
     axis.set_xlabel("severity")
-    axis.set_title(_title(table), fontsize=9)
-    return figure
-
-
-def _title(table: pd.DataFrame) -> str:
     title = f"detected, % (95 % interval), n = {table['n'].max()} a cell"
-    clean = table[table["kind"] == CLEAN_ROW]
-    return title + (f"\nfalse alarms: {clean['detected'].iat[0]} of {clean['n'].iat[0]}" if len(clean) else "")
+    for clean in table[table["kind"] == CLEAN_ROW].itertuples():
+        title += f"\nfalse alarms: {clean.detected} of {clean.n}"
+    axis.set_title(title, fontsize=9)
+    return figure
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

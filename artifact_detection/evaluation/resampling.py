@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 CELLS_PER_CHUNK = 2_000_000  # replicates x images held at once
-
 BINS = 10  # of the calibration error: 20 images each in a test set of 200
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -37,9 +36,9 @@ def bootstrap(targets: np.ndarray, statistics: dict[str, Statistic], replicates:
     return {name: np.concatenate([block[name] for block in blocks]) for name in statistics}
 
 
-def equal_mass_bins(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The bin, 0 to bins - 1, of each of (n,) probabilities: equally many in each, equal values together."""
-    edges = np.quantile(probabilities, np.arange(1, bins) / bins)
+def equal_mass_bins(probabilities: np.ndarray) -> np.ndarray:
+    """The bin, 0 to BINS - 1, of each of (n,) probabilities: equally many in each, equal values together."""
+    edges = np.quantile(probabilities, np.arange(1, BINS) / BINS)
     return np.searchsorted(edges, probabilities, side="right")
 
 

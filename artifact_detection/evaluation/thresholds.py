@@ -9,7 +9,7 @@ from scipy import optimize, special
 from artifact_detection.evaluation.bands import choose_bands
 from artifact_detection.evaluation.metrics import check_binary, check_probabilities
 from artifact_detection.intervals import CONFIDENCE, wilson
-from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.labels import ARTIFACT
 
 
 class ThresholdError(ValueError):
@@ -144,24 +144,12 @@ def threshold_table(targets: np.ndarray, probabilities: np.ndarray, thresholds: 
     Columns: threshold, images_kept, artifacts_left, clean_lost (numbers of images), recall and its 95 %
     interval recall_low, recall_high, precision, and residual: the share of artifacts in what is kept.
     """
-    targets, rows = check_binary("targets", targets), []
-    probabilities = check_probabilities(probabilities, len(targets))
-    for threshold in thresholds:
-        flagged = probabilities >= threshold
-        tp, fp = int((flagged & (targets == ARTIFACT)).sum()), int((flagged & (targets == CLEAN)).sum())
-        positives, kept = int(targets.sum()), int((~flagged).sum())
-        low, high = wilson(tp, positives)
-        rows.append(
-            {
-                "threshold": float(threshold),
-                "images_kept": kept,
-                "artifacts_left": positives - tp,
-                "clean_lost": fp,
-                "recall": tp / positives if positives else math.nan,
-                "recall_low": low,
-                "recall_high": high,
-                "precision": tp / (tp + fp) if tp + fp else math.nan,
-                "residual": (positives - tp) / kept if kept else math.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+    targets, thresholds = check_binary("targets", targets), np.asarray(thresholds, float)
+    flagged = check_probabilities(probabilities, len(targets)) >= thresholds[:, None]  # (k, n)
+    positives, tp, found = targets.sum(), flagged @ targets, flagged.sum(axis=1)
+    left, kept = positives - tp, len(targets) - found
+    counts = {"threshold": thresholds, "images_kept": kept, "artifacts_left": left, "clean_lost": found - tp}
+    low, high = np.transpose([wilson(int(k), int(positives)) for k in tp])
+    with np.errstate(invalid="ignore"):  # 0 of 0 is NaN
+        recall = {"recall": tp / positives, "recall_low": low, "recall_high": high}
+        return pd.DataFrame({**counts, **recall, "precision": tp / found, "residual": left / kept})

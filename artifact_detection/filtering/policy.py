@@ -131,8 +131,7 @@ def manual_bands(thresholds: list[float]) -> Bands:
 
 
 def _unpromised(low: float | None, high: float | None) -> Bands:
-    nothing = {"images": 0, "wrong": 0, "limit": math.nan, "confidence": math.nan}
-    return Bands(Band(KEEP, low, **nothing), Band(REJECT, high, **nothing))
+    return Bands(Band(KEEP, low, 0, 0, math.nan), Band(REJECT, high, 0, 0, math.nan))
 
 
 NO_BANDS = _unpromised(None, None)

@@ -12,6 +12,7 @@ from artifact_detection.evaluation import metrics
 from artifact_detection.evaluation.metrics import summarize
 from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap, equal_mass_bins, stratified_counts
 from artifact_detection.intervals import clopper_pearson, logit_interval, wilson
+from tests.evaluation.test_predictions import foreign_rows, write
 
 
 def expand(tp: int, fp: int, fn: int, tn: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,21 +232,6 @@ def test_bootstrap_statistics_share_their_resamples():
     draws = bootstrap(targets, {"a": weighted.roc_auc, "b": weighted.roc_auc}, 30, seed=0)
     assert (draws["a"] == draws["b"]).all()
     assert draws["a"].std() > 0
-
-
-def write(path, text: str):
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def foreign_rows(zero_is_artifact: bool) -> str:
-    """15/3/5/177 as another system writes it: the label only in the file name."""
-    artifact = 0 if zero_is_artifact else 1
-    rows = [
-        f"image_{i:05d}_{artifact if target else 1 - artifact}.png,{artifact if predicted else 1 - artifact}"
-        for i, (target, predicted) in enumerate(zip(*expand(15, 3, 5, 177), strict=True))
-    ]
-    return "\n".join(["filename,prediction", *rows])
 
 
 def test_command_prints_and_writes(tmp_path, capsys):
