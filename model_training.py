@@ -228,7 +228,7 @@ def default_name(config: TrainConfig) -> str:
 def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
     parser = argparse.ArgumentParser(
         usage="%(prog)s [options], all listed by --help", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("--name", help="name of the run folder (default: network and time)")
     parser.add_argument("--resume", action="store_true", help="go on with the run --name, if it was begun")

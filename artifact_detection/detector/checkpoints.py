@@ -127,7 +127,8 @@ def load_tensors(path: str | Path) -> dict:
     except FileNotFoundError:
         raise CheckpointError(f"no such file: {path}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        # Its first sentence: the next ones advise to run the file's code.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise CheckpointError(f"{path} refused: damaged, or more than tensors and plain values ({reason})") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} refused: it holds a {type(values).__name__}, not a dict")

@@ -18,7 +18,7 @@ from artifact_detection.labels import ARTIFACT, CLEAN
 REVIEW, KEEP, REJECT = "review", "keep", "reject"
 FEWEST = 0.02  # share of the images that a band is first tried with, where the smallest certifiable number is less
 STEP = 0.05  # how much larger each tried band is than the one before
-NO_PART = "not certifiable: validation has no part that chose nothing"
+NO_PART = "not certifiable: validation has no part that chose nothing, for want of distinct images of a class"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from artifact_detection.filtering.sample import AUDITED, EDITED, AuditSample, ch
 from artifact_detection.intervals import CONFIDENCE
 
 WORDS = {KEEP: ("kept", "have artifacts"), REJECT: ("rejected", "are clean")}
-NEXT = "look at them on the review page, export decisions.csv, then run this with --decisions decisions.csv"
 WRONG = {KEEP: REJECT, REJECT: KEEP}  # what a person says of an image that does not belong into its band
 
 
@@ -63,14 +62,20 @@ class Bound:
     wanted: float
     enough: int | None
 
+    @property
+    def is_certain(self) -> bool:
+        return self.decided == self.images
+
     def sentence(self) -> str:
         side, fault = WORDS[self.band]
-        if self.decided == self.images:
+        if self.is_certain:
             return f"of the {self.images:,} {side} images {self.wrong:,} {fault}: all of them were looked at"
         share = math.ceil(1000 * self.at_most / self.images) / 1000
         found = f"{self.wrong} of {self.decided} looked at"
         open_ = self.drawn - self.decided
-        if open_:
+        if open_ == self.drawn:
+            found = f"none of the {open_} looked at is decided for sure, so all count as wrong until they are decided"
+        elif open_:
             found += f"; the other {open_} of the sample, undecided or unsure, count as wrong until they are decided"
         text = f"of the {self.images:,} {side} images at most {share:.1%} {fault}, with {CONFIDENCE:.0%} confidence"
         text += f": {found}"
@@ -97,13 +102,16 @@ class AuditStatement:
 
     def lines(self) -> list[str]:
         lines = [one.sentence() for one in self.bounds]
+        uncertain = sum(not one.is_certain for one in self.bounds)
         if self.number > 1 and self.bounds:
             lines.append(
                 f"this is sample {self.number} that was looked at here: what was said on all of them holds together "
                 f"with at least {math.floor(100 * self.joint)}% confidence"
             )
-        elif len(self.bounds) > 1:
+        elif uncertain > 1:
             lines.append(f"both together with {math.floor(100 * self.joint)}% confidence")
+        if self.bounds:
+            lines.append("kept and rejected are here what the detector alone keeps and rejects, before any decision")
         return lines + self.remarks
 
 
@@ -131,8 +139,8 @@ def audit(
         elif any(row.key in decisions for row in sample.of(band)):
             bounds.append(_bound(sample, band, groups[band], decisions, wanted[band]))
         elif total:
-            remarks.append(f"{drawn} of the {total:,} {side} images are drawn at random, none is decided yet: {NEXT}")
-    number, each = sample.earlier + 1, CONFIDENCE ** len(bounds)
+            remarks.append(f"{drawn} of the {total:,} {side} images are drawn at random, none is decided yet")
+    number, each = sample.earlier + 1, CONFIDENCE ** sum(not one.is_certain for one in bounds)
     # Of the samples before, it is not known how many bands they spoke of: two at most.
     spent = sample.earlier * (1 - CONFIDENCE ** len(AUDITED))
     return AuditStatement(bounds, max(0.0, each - spent), number, remarks)

@@ -7,7 +7,7 @@ from artifact_detection.detector.scoring import BATCH, GPU_BATCH
 from artifact_detection.filtering.actions import ACTIONS
 from artifact_detection.filtering.engine import ENGINES, WORTH_INT8
 from artifact_detection.filtering.export import WRITERS
-from artifact_detection.system.paths import ROOT
+from artifact_detection.system.paths import ROOT, lies_in
 
 
 def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
@@ -25,6 +25,9 @@ def parse_arguments(arguments: list[str] | None, description: str) -> argparse.N
     if problem := next((sentence for wrong, sentence in _problems(options) if wrong), ""):
         parser.error(problem)
     options.out = options.out.resolve()
+    own = next((path for path in options.inputs if Path(path).is_dir() and lies_in(path, options.out)), None)
+    if own:
+        parser.error(f"{own} lies in --out, where nothing is read: choose another folder for --out, {options.out}")
     return options
 
 

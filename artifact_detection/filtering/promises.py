@@ -72,7 +72,7 @@ def _doubts(
         return (OTHER_IMAGES if within == ANY_SHARE else f"{OTHER_IMAGES} (with a share of artifacts as stated)",)
     if not validation.injected:
         return ()
-    found = f"the detector was validated on injected artifacts alone, in {validation.targets.mean():.0%} of its images"
+    found = f"the detector was validated on injected artifacts, {validation.targets.mean():.0%} of its images"
     certified = [band for band in (bands.keep, bands.reject) if band.threshold is not None]
     promises = (replace(band, condition=f"for injected artifacts, {band.condition}").sentence() for band in certified)
     return (*promises, f"{found}: nothing is known about real ones")

@@ -176,5 +176,5 @@ def update(
 
 
 def _was_looked_at(sample: AuditSample, decisions: Decisions) -> bool:
-    """Whether what was seen may have been a reason to draw again, said or not."""
-    return sample.stated or any(row.key in decisions for row in sample.drawn)
+    """Whether what was seen may have been a reason to draw again, said or not; of a lost sample nobody knows."""
+    return sample.stated or not sample.drawn or any(row.key in decisions for row in sample.drawn)

@@ -140,6 +140,7 @@ def test_what_is_said(scores):
         "For at most 2% it takes a new sample of about 141 (--audit 141) without a wrong one"
     )
     assert "of the 150 rejected images at most" in found.lines()[1] and "90% confidence" in found.lines()[2]
+    assert "before any decision" in found.lines()[3]
 
 
 def test_undecided_unsure_and_contradicted_images_count_as_wrong(scores):
@@ -158,6 +159,14 @@ def test_a_band_that_was_looked_at_as_a_whole_needs_no_bound():
     assert statement(sample, scores, said).lines()[0] == (
         "of the 4 kept images 1 have artifacts: all of them were looked at"
     )
+    both = statement(sample, scores, [*said, *((row.key, row.band) for row in sample.of(REJECT))])
+    assert both.joint == 1 and "confidence" not in " ".join(both.lines())  # nothing is left to chance
+
+
+def test_a_sample_that_nobody_is_sure_of_shows_nothing(scores):
+    sample = draw(by_band(judge(scores), RULES), 60, RULES, "m", 0, 0)
+    (bound,) = statement(sample, scores, [(row.key, REVIEW) for row in sample.of(KEEP)]).bounds
+    assert bound.at_most == 1830 and "none of the 60 looked at is decided for sure" in bound.sentence()
 
 
 def test_found_images_are_taken_out_of_what_is_left(scores):
@@ -173,13 +182,13 @@ def test_no_statement_on_a_band_that_changed(scores):
     moved = Policy(manual_bands([0.4, 0.95]), False)  # nothing is rejected any more
     found = statement(sample, scores, said, moved)
     assert [one.band for one in found.bounds] == [KEEP]
-    assert "no statement on the rejected images" in found.lines()[1]
+    assert "no statement on the rejected images" in found.lines()[-1]
 
 
 def test_a_second_sample_says_what_all_of_them_are_worth(scores):
     sample = draw(by_band(judge(scores), RULES), 60, RULES, "m", 1, earlier=1)
     found = statement(sample, scores, [(row.key, row.band) for row in sample.drawn])
-    assert "sample 2" in found.lines()[-1] and "80% confidence" in found.lines()[-1]
+    assert "sample 2" in found.lines()[2] and "80% confidence" in found.lines()[2]
 
 
 def test_without_a_random_sample_nothing_is_said(scores):

@@ -26,3 +26,12 @@ def test_flags_without_sense_are_refused(tmp_path, capsys, flags, advice):
         filter_images.main([*flags.split(), "--out", str(tmp_path / "out")])
     assert stop.value.code == 2 and not (tmp_path / "out").exists()
     assert advice in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_output_that_holds_the_images_is_refused_before_anything_is_made(tmp_path, capsys):
+    (tmp_path / "out" / "images").mkdir(parents=True)
+    for name in ("out", "out/images"):
+        with pytest.raises(SystemExit):
+            filter_images.main([str(tmp_path / name), "--out", str(tmp_path / "out")])
+        assert "choose another folder for --out" in capsys.readouterr().err.splitlines()[-1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["images"]

@@ -28,7 +28,7 @@ def test_report_names_every_image_and_touches_none(images, model, tmp_path, caps
     text = capsys.readouterr().out
     assert "22 images" in text and "empty.png" in text and ".txt 1" in text
     assert f"scores: {out}/scores.csv" in text and f"review page: {out}/report.html\nnext: " in text
-    assert "keep 7" in text.splitlines()[0] and text.splitlines()[0].endswith("unusable 2")
+    assert "keep 8" in text.splitlines()[0] and text.splitlines()[0].endswith("unusable 2")
 
 
 def test_without_a_gallery_no_page_of_an_earlier_run_is_left(images, model, tmp_path, capsys):

@@ -166,7 +166,7 @@ def test_injected_validation_is_named_and_places_nothing():
     text = " ".join(policy.sentences())
     assert policy.edges() == (None, None)
     assert (
-        "for injected artifacts" in text and "injected artifacts alone, in 50% of its images: nothing is known" in text
+        "for injected artifacts" in text and "injected artifacts, 50% of its images: nothing is known" in text
     )
     assert None not in promised_policy(model, images, **LIMITS, without_promise=True).edges()
 
