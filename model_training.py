@@ -37,7 +37,7 @@ from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
 from artifact_detection.training import data, label_errors
 from artifact_detection.training.building import announce, build_trainer, facts
-from artifact_detection.training.choices import calibrate, score
+from artifact_detection.training.calibration import calibrate, score
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.plots import plot_curves
 from artifact_detection.training.runs import RunError, RunFolder, claim
@@ -86,12 +86,13 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     model = weights.build_model(config.arch, config.weights, preprocessing, config.with_regions)
     model.freeze(config.freeze)
 
-    folder = arguments.runs.resolve() / crew.gather(arguments.name or default_name(config))[0]
+    name = arguments.name or f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = arguments.runs.resolve() / crew.gather(name)[0]
     cache = None if arguments.no_cache else arguments.cache.resolve()
     with crew.leader_first():
         images = load(config, "train", preprocessing, cache)
         unfitted = data.unfitted(images, preprocessing, cache) if config.inject else images
-        test = images if arguments.folds else load_test(config, preprocessing, cache)
+        test = images if arguments.folds else load(config, "test", preprocessing, cache)
     if arguments.folds:
         cross_validate(folder, config, model, images, unfitted, arguments, crew)
     else:
@@ -99,25 +100,20 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
     return 1 if images.errors or (test and test.errors) else 0
 
 
-def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet:
-    """The images of one split, decoded once; those that cannot be used are named on stderr."""
+def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet | None:
+    """The images of one split, decoded once; those that cannot be used are named on stderr. There may be no test."""
+    if split == "test" and not (Path(config.dataset) / split).is_dir():
+        print(f"no test split in {config.dataset}: nothing is scored at the end", file=sys.stderr)
+        return None
     images = data.load_images(Path(config.dataset), split, preprocessing, cache)
     if images.others:
-        print(
-            f"{split}: {len(images.others)} other files are left alone: {named(list(images.others))}", file=sys.stderr
-        )
+        names = named(list(images.others))
+        print(f"{split}: {len(images.others)} other files are left alone: {names}", file=sys.stderr)
     for path, reason in images.errors.items():
         print(f"cannot use {split} image {path}: {reason}", file=sys.stderr)
     if cache:
         print(f"{split}: {len(images)} images, {images.pixels.nbytes / 1e6:.0f} MB in {cache}")
     return images
-
-
-def load_test(config: TrainConfig, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet | None:
-    if not (Path(config.dataset) / "test").is_dir():
-        print(f"no test split in {config.dataset}: nothing is scored at the end", file=sys.stderr)
-        return None
-    return load(config, "test", preprocessing, cache)
 
 
 def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: Work, resume: bool, crew: Crew) -> None:
@@ -189,11 +185,8 @@ def fit(run: RunFolder, trainer: Trainer, validation: data.ImageSet, config: Tra
             logits = score(trainer.scoring_model, validation, config, trainer.crew)
             row |= validation_row(validation.labels, logits, trainer.loss_function)
             is_best = all(row["val_ap"] > earlier["val_ap"] for earlier in history)
-            needed = {
-                "seconds": round(time.perf_counter() - start, 1),
-                "peak_memory_mb": peak_memory_mb(trainer.device),
-            }
-            history.append(row | needed)
+            row |= {"seconds": round(time.perf_counter() - start, 1), "peak_memory_mb": peak_memory_mb(trainer.device)}
+            history.append(row)
             if is_best:
                 run.keep_best(checkpoints.make_checkpoint(trainer.scoring_model, epoch=epoch + 1))
             run.write_history(history)
@@ -219,10 +212,6 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
     run.write_json(run_files.METRICS, summary.as_dict())
     split = work.scored_as.replace("_", "-")
     print(f"\n{split} split, checkpoint of epoch {checkpoint.epoch}: {summary.table()}\n\nrun folder: {run.path}")
-
-
-def default_name(config: TrainConfig) -> str:
-    return f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:

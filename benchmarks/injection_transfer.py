@@ -16,6 +16,7 @@ that is there keeps the rows of other trainings, so the parts can run one by one
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +41,13 @@ from artifact_detection.system.threads import cores  # noqa: E402
 from artifact_detection.training import data, sampling  # noqa: E402
 from artifact_detection.training.cache import cached_images  # noqa: E402
 from artifact_detection.training.losses import FocalLoss  # noqa: E402
-from artifact_detection.training.schedules import build_schedule  # noqa: E402
+from artifact_detection.training.painting import Painting  # noqa: E402
+from artifact_detection.training.schedules import warmup_cosine  # noqa: E402
 from artifact_detection.training.trainer import OPTIMIZERS, Trainer  # noqa: E402
 
 TEST_SHARE = 1 / 3
 REPLICATES = 1000
 BATCH = 32
-
-
-def image_set(images: list[np.ndarray]) -> data.ImageSet:
-    """Clean images, still to be fitted."""
-    table = pd.DataFrame({"path": "", "label": CLEAN, "row": range(len(images))})
-    return data.ImageSet(Path(), table, np.stack(images), {})
 
 
 def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[list[np.ndarray], np.ndarray]:
@@ -69,16 +65,16 @@ def train(options: argparse.Namespace, images: list[np.ndarray], kinds: list[str
     torch.manual_seed(options.seed)
     model = weights.build_model(options.arch, str(options.weights), Preprocessing(options.size))
     batches = sampling.EpochBatches(np.zeros(len(images), int), BATCH, "none", options.seed, inject=0.5)
-    samples = sampling.TrainingImages(
-        image_set(images), options.augmentation, model.preprocessing, unfitted=True, kinds=kinds
-    )
+    table = pd.DataFrame({"path": "", "label": CLEAN, "row": range(len(images))})
+    clean = data.ImageSet(Path(), table, np.stack(images), {})
+    samples = sampling.TrainingImages(clean, options.augmentation, model.preprocessing, Painting(kinds), unfitted=True)
     device, workers = pick_device(options.device), sampling.pick_workers(options.workers, cores())
     trainer = Trainer(
         model.to(device),
         sampling.training_loader(samples, batches, workers, pin=device.type == "cuda"),
         FocalLoss(gamma=0),
         OPTIMIZERS["adam"](model.parameters(), lr=options.lr),
-        build_schedule("warmup_cosine", options.epochs * len(batches), len(batches)),
+        warmup_cosine(options.epochs * len(batches), len(batches)),
         seed=options.seed,
         dtype=pick_precision(options.precision, device),
     )
@@ -135,12 +131,15 @@ def evaluate(model: models.Detector, images: list[np.ndarray], kinds: list[str],
         pairs.append(wins(score(model, injected, options), clean))
         labels += [(kind, KINDS[kind], f"severity {severity}", row) for row, severity in enumerate(severities)]
     table, pairs = pd.DataFrame(labels, columns=["kind", "family", "severity", "base"]), np.concatenate(pairs)
-    results = [{"target": "all", **auc_row(pairs, table["base"].to_numpy(), options.seed)}]
+    aucs = {name: auc_row(pairs[part.index], part["base"].to_numpy(), options.seed) for name, part in by_target(table)}
+    return pd.DataFrame([{"target": name, **row} for name, row in aucs.items()])
+
+
+def by_target(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """All rows, then those of each severity, family and kind."""
+    yield "all", table
     for column in ("severity", "family", "kind"):
-        for target, part in table.groupby(column, sort=column == "severity"):
-            row = auc_row(pairs[part.index], part["base"].to_numpy(), options.seed)
-            results.append({"target": target, **row})
-    return pd.DataFrame(results)
+        yield from table.groupby(column, sort=column == "severity")
 
 
 def write(table: pd.DataFrame, trained_on: str, path: Path) -> None:

@@ -12,8 +12,9 @@ from artifact_detection.system.processes import Crew
 from artifact_detection.training import data, sampling
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.losses import FocalLoss
+from artifact_detection.training.painting import Painting
 from artifact_detection.training.pool import PooledBatches, fits
-from artifact_detection.training.schedules import build_schedule
+from artifact_detection.training.schedules import SCHEDULES
 from artifact_detection.training.trainer import OPTIMIZERS, Trainer, measure_rate
 
 
@@ -24,16 +25,15 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
         keep_freed_memory()
     if config.compile:
         model.compile()
-    batches = sampling.EpochBatches(
-        training.labels, config.batch_size, config.oversampling, config.seed, config.inject, crew.rank, crew.world
-    )
+    order = training.labels, config.batch_size, config.oversampling, config.seed, config.inject
+    batches = sampling.EpochBatches(*order, crew.rank, crew.world)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     return Trainer(
         model,
         build_loader(config, training, model.preprocessing, batches, device, crew),
         build_loss(config, batches.clean_share),
         OPTIMIZERS[config.optimizer](learning, lr=config.lr, weight_decay=config.weight_decay),
-        build_schedule(config.schedule, config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
+        SCHEDULES[config.schedule](config.epochs * len(batches), round(config.warmup_epochs * len(batches))),
         seed=config.seed,
         dtype=pick_precision(config.precision, device),
         ema=config.ema,
@@ -50,11 +50,12 @@ def build_loader(
     is_painted = config.inject or config.vary or config.benign or config.degrade
     if not is_painted and config.augment_by != "torchvision" and fits(training, config.augmentation, device):
         return PooledBatches(training, batches, config.augmentation, device)
+    painting = Painting(
+        config.kinds, config.inject_severity, config.inject_evenly, config.vary, config.benign, config.degrade
+    )
     samples = sampling.TrainingImages(
-        training, config.augmentation, preprocessing, config.inject > 0, config.inject_severity, config.kinds,
-        benign=config.benign, degraded=config.degrade, regions=config.with_regions,
-        varied=config.vary, evenly=config.inject_evenly,
-        matrices=config.augment_by == "matrices",
+        training, config.augmentation, preprocessing, painting, unfitted=config.inject > 0,
+        regions=config.with_regions, matrices=config.augment_by == "matrices",
     )  # fmt: skip
     workers = sampling.pick_workers(config.workers, crew.threads)
     return sampling.training_loader(samples, batches, workers, pin=device.type == "cuda")

@@ -43,43 +43,29 @@ class TrainConfig:
     dataset: str = _setting(str(ROOT / "dataset"), "folder with {train,test}/{artifacts,no_artifacts}/", "data")
     validation: float = _setting(0.2, "share of the training images kept for validation", "data")
     oversampling: str = _setting(
-        "random",
-        "how the minority class is repeated: to 1:1 (random), in every batch too (balanced), to the ratio of the roots "
-        "of the class sizes (sqrt), or not at all",
-        "data",
-        OVERSAMPLING,
-    )
+        "random", "how the minority class is repeated: to 1:1 (random), in every batch too (balanced), to the ratio of "
+        "the roots of the class sizes (sqrt), or not at all", "data", OVERSAMPLING,
+    )  # fmt: skip
     augmentation: str = _setting("heavy", "preset of random transformations", "data", tuple(AUGMENTATIONS))
     augment_by: str = _setting(
-        "auto",
-        "how a preset is applied: by torchvision, or by one matrix of place and one of colour, 13 times as fast; auto: "
-        "torchvision, but matrices with regions and where the images lie on a GPU",
-        "data",
-        AUGMENT_BY,
-    )
+        "auto", "how a preset is applied: by torchvision, or by one matrix of place and one of colour, 13 times as "
+        "fast; auto: torchvision, but matrices with regions and where the images lie on a GPU", "data", AUGMENT_BY,
+    )  # fmt: skip
     inject: float = _setting(0.0, "probability that a clean training image gets a synthetic artifact", "data")
     inject_severity: int = _setting(1, "slightest injected artifacts: 1 slight, 2 plain, 3 gross", "data", SEVERITIES)
     inject_without: str = _setting(
-        "none",
-        "family of artifacts that is not injected, to see if it is found all the same",
-        "data",
-        ("none", *FAMILIES),
+        "none", "family of artifacts not injected, to see if it is found all the same", "data", ("none", *FAMILIES)
     )
     inject_evenly: str = _setting(
-        "families",
-        "what among the injected artifacts is as likely as the next: each family, or each kind",
-        "data",
-        EVENLY,
+        "families", "what of the injected is as likely as the next: each family, or each kind", "data", EVENLY
     )
     vary: float = _setting(0.0, "share of the images whose proportions and colours are changed first", "data")
     benign: float = _setting(0.0, "share of the images that get an edit that is no artifact", "data")
     degrade: float = _setting(0.0, "share of the images that go through scaling, noise and JPEG", "data")
     regions: str = _setting(
-        "auto",
-        "teach where the injected artifacts are and of which family, by a dense head (auto: with --inject)",
-        "data",
+        "auto", "teach where injected artifacts are, and their family, by a dense head (auto: with --inject)", "data",
         REGIONS,
-    )
+    )  # fmt: skip
     image_size: int = _setting(224, "pixels of the square that every image is resized to", "data")
     interpolation: str = _setting(
         "area", "how images are shrunk to it; antialias takes less than half of area's time", "data", INTERPOLATIONS
@@ -100,7 +86,7 @@ class TrainConfig:
     optimizer: str = _setting("adam", "optimizer", "optimisation", ("adam", "adamw", "sgd"))
     lr: float = _setting(5e-5, "peak learning rate", "optimisation")
     weight_decay: float = _setting(0.0, "weight decay", "optimisation")
-    schedule: str = _setting("warmup_cosine", "learning-rate schedule", "optimisation", SCHEDULES)
+    schedule: str = _setting("warmup_cosine", "learning-rate schedule", "optimisation", tuple(SCHEDULES))
     warmup_epochs: float = _setting(1.0, "epochs of linear warm-up (warmup_cosine only)", "optimisation")
     loss: str = _setting("focal", "loss function", "optimisation", ("focal", "bce"))
     focal_gamma: float = _setting(2.0, "focal loss: how much easy examples are played down", "optimisation")
@@ -117,11 +103,9 @@ class TrainConfig:
     precision: str = _setting("auto", "arithmetic of the network", "machine", ("auto", "fp32", "bf16", "fp16"))
     compile: bool = _setting(False, "compile the network first (torch.compile; needs a C++ compiler)", "machine")
     workers: int = _setting(
-        -1,
-        "processes that prepare batches, -1 for automatic; none where the images fit on a GPU and are not painted on "
-        "(batches in config.toml says so)",
-        "machine",
-    )
+        -1, "processes that prepare batches, -1 for automatic; none where the images fit on a GPU and are not painted "
+        "on (batches in config.toml says so)", "machine",
+    )  # fmt: skip
 
     def __post_init__(self):
         for setting in dataclasses.fields(self):
@@ -207,12 +191,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         form = {"action": argparse.BooleanOptionalAction} if switch else {"type": type(setting.default)}
         if not switch:
             form |= {"choices": choices, "metavar": None if choices else setting.name.upper()}
-        group.add_argument(
-            f"--{flag(setting.name)}",
-            **form,
-            default=argparse.SUPPRESS,
-            help=f"{setting.metadata['help']} (default: {setting.default})",
-        )
+        text = f"{setting.metadata['help']} (default: {setting.default})"
+        group.add_argument(f"--{flag(setting.name)}", **form, default=argparse.SUPPRESS, help=text)
 
 
 def given_flags(arguments: argparse.Namespace) -> dict:

@@ -15,6 +15,7 @@ VALIDATION_CURVES = (
     ("val_roc_auc", "ROC-AUC", BLUE), ("val_recall", "recall", GREEN),
     ("val_precision", "precision", GREY), ("val_ap", "AP", RED),
 )  # fmt: skip
+SHOWN, SIDE = 24, 160  # images in the gallery of doubtful labels, and the pixels of one
 
 
 def plot_curves(history: pd.DataFrame) -> Figure:
@@ -43,12 +44,6 @@ def plot_curves(history: pd.DataFrame) -> Figure:
     loss.legend(frameon=False, fontsize=8)
     quality.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
-
-
-SHOWN = 24
-
-
-SIDE = 160  # pixels of an image in the gallery
 
 
 def plot_label_errors(ranking: pd.DataFrame, root: Path) -> Figure:

@@ -31,7 +31,6 @@ from artifact_detection.training.data import ImageSet
 
 SAVE_EVERY = 60.0  # seconds: writing 338 MB of VGG-19 after each epoch of two seconds would double it
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "opencv-python-headless", "imagecodecs")
-
 CHANGES = ("status", "--porcelain", "-uno", "--", ".", ":!model-training-attempts")
 
 
@@ -69,15 +68,10 @@ class RunFolder:
         run = cls(path, identity, crew)
         path.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path) if crew.leads else nullcontext(), run._writer:
-            if crew.leads:
-                run._claim()
+            if crew.leads:  # an earlier version left no record; `read_last` checks its run
+                claim(path, run_files.ALL, adopt=(path / run_files.LAST).exists())
             yield run
             run.wait()
-
-    def _claim(self) -> None:
-        # Of an earlier version, which left no record; `read_last` checks it.
-        has_run = (self.path / run_files.LAST).exists()
-        claim(self.path, run_files.ALL, adopt=has_run)
 
     def wait(self) -> None:
         """Until everything is on the disk; raises the error that kept it from getting there."""
@@ -102,9 +96,8 @@ class RunFolder:
         if not {"identity", "history", "trainer"} <= last.keys():
             raise RunError(f"{self.path / 'last.pt'} is no training to go on with: pass another --name")
         before = last["identity"]
-        other = [
-            f"{name} was {before.get(name)!r}" for name, value in self.identity.items() if before.get(name) != value
-        ]
+        changed = [name for name, value in self.identity.items() if before.get(name) != value]
+        other = [f"{name} was {before.get(name)!r}" for name in changed]
         if other:
             raise RunError(f"{self.path} was trained otherwise ({'; '.join(other)}): pass another --name")
         return last

@@ -1,4 +1,4 @@
-"""From decoded images to batches: oversampling, injection and augmentation on the fly, loaders."""
+"""From decoded images to batches: oversampling, painting and augmentation on the fly, loaders."""
 
 import atexit
 import multiprocessing
@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,16 +20,14 @@ from artifact_detection.detector.regions import STRIDE
 from artifact_detection.images.augmentation import DRAWS, apply_cv2, draw, warp
 from artifact_detection.images.faces import Face, find_face
 from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
-from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject_random
-from artifact_detection.injection.benign import edit_benignly
-from artifact_detection.injection.degradation import degrade
-from artifact_detection.injection.variation import vary
-from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.labels import ARTIFACT, CLEAN, FAMILIES
 from artifact_detection.training.data import DatasetError, ImageSet, left_to_fit
+from artifact_detection.training.painting import Painting
 
 SHARED_MEMORY, SHARED_SHARE = Path("/dev/shm"), 0.5  # the share of what is free that batches may take
 AHEAD = 2  # batches that each worker prepares in advance
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
+PLAIN = Painting()  # injection of any artifact, nothing else
 
 
 def oversample(labels: np.ndarray, mode: str, rng: np.random.Generator) -> np.ndarray:
@@ -72,15 +70,9 @@ class EpochBatches(Sampler[list[Sample]]):
     """
 
     def __init__(
-        self,
-        labels: np.ndarray,
-        batch_size: int,
-        oversampling: str,
-        seed: int,
-        inject: float = 0.0,
-        rank: int = 0,
+        self, labels: np.ndarray, batch_size: int, oversampling: str, seed: int, inject: float = 0.0, rank: int = 0,
         world: int = 1,
-    ):
+    ):  # fmt: skip
         self.labels, self.batch_size, self.oversampling, self.seed = labels, batch_size, oversampling, seed
         self.inject, self.rank, self.world = inject, rank, world
         self.epoch = self.done = 0
@@ -137,53 +129,28 @@ def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:
 class TrainingImages(Dataset):
     """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
 
-    unfitted: the images are still to be fitted, see `ImageSet`. slightest: least severity of the injected artifacts;
-    kinds: which ones; evenly: see `inject_random`. benign: share of the images that get a benign edit, artifact or not.
-    varied: share of the samples that are reshaped and toned first, degraded: that go through scaling, noise and JPEG at
-    the end; an image with and without an artifact goes through the same.
+    painting: what is done to them first. unfitted: they are still to be fitted, see `ImageSet`.
     regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
     of each family covers; -1 everywhere where that is not known. matrices: the preset is that of
     images.augmentation, as always with regions, not torchvision's.
     """
 
     def __init__(
-        self,
-        images: ImageSet,
-        preset: str,
-        preprocessing: Preprocessing,
-        unfitted: bool = False,
-        slightest: int = 1,
-        kinds: Sequence[str] = tuple(KINDS),
-        benign: float = 0.0,
-        degraded: float = 0.0,
-        regions: bool = False,
-        varied: float = 0.0,
-        evenly: str = "families",
-        matrices: bool = False,
-    ):
-        self.kinds, self.preset, self.benign, self.degraded, self.regions = kinds, preset, benign, degraded, regions
-        self.varied, self.evenly, self.matrices = varied, evenly, matrices or regions
-        self.images, self.labels, self.severities = images, images.labels, range(slightest, max(SEVERITIES) + 1)
-        self.augment, self.preprocessing, self.unfitted = augmentation(preset), preprocessing, unfitted
-        if unfitted:
-            self.preprocessing = left_to_fit(preprocessing)
+        self, images: ImageSet, preset: str, preprocessing: Preprocessing, painting: Painting = PLAIN,
+        unfitted: bool = False, regions: bool = False, matrices: bool = False,
+    ):  # fmt: skip
+        self.images, self.labels, self.preset, self.painting = images, images.labels, preset, painting
+        self.unfitted, self.regions, self.matrices = unfitted, regions, matrices or regions
+        self.preprocessing = left_to_fit(preprocessing) if unfitted else preprocessing
+        self.augment = augmentation(preset)
         self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
 
     def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, ...]:
         image, label = self.images[sample.row], self.labels[sample.row]
-        painted, target = np.zeros(image.shape[:2], np.uint8), torch.tensor(float(sample.inject or label))
-        known = sample.inject or label == CLEAN
-        face = self.face(sample.row, image) if sample.inject or self.benign or self.varied else None
-        rng = np.random.default_rng((sample.seed, 4))
-        if rng.random() < self.varied:
-            image, face = vary(image, face, rng)
-        image = self.edited(sample, image, face)
-        if sample.inject:
-            rng = np.random.default_rng(sample.seed)
-            image, painted = inject_random(image, rng, self.kinds, self.severities, face, self.evenly)
-        rng = np.random.default_rng((sample.seed, 2))  # of both twins: only the artifact is to tell them apart
-        if rng.random() < self.degraded:
-            image = degrade(image, rng)
+        target, known = torch.tensor(float(sample.inject or label)), sample.inject or label == CLEAN
+        needs_face = sample.inject or self.painting.benign or self.painting.vary
+        face = self.face(sample.row, image) if needs_face else None
+        image, painted = self.painting.applied(image, face, sample.seed, sample.inject)
         if self.unfitted:
             painted = self.preprocessing.fit_mask(painted, image) if self.regions else painted
             image = self.preprocessing.fit(image)
@@ -198,11 +165,6 @@ class TrainingImages(Dataset):
         if row not in self.faces:
             self.faces[row] = find_face(image)
         return self.faces[row]
-
-    def edited(self, sample: Sample, image: np.ndarray, face: Face | None) -> np.ndarray:
-        """The image with a benign edit or as it is. Twins draw apart, so an edit says nothing about the label."""
-        rng = np.random.default_rng((sample.seed, int(sample.inject)))
-        return edit_benignly(image, rng, face) if rng.random() < self.benign else image
 
     def augmented(self, sample: Sample, image: np.ndarray) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -241,14 +203,9 @@ def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int
     exiting = multiprocessing.RawValue("b", False)
     atexit.register(setattr, exiting, "value", True)
     loader = DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        prefetch_factor=ahead,
-        persistent_workers=workers > 0,
-        pin_memory=pin,
-        worker_init_fn=partial(_serve, exiting),
-    )
+        dataset, batch_sampler=batches, num_workers=workers, prefetch_factor=ahead, persistent_workers=workers > 0,
+        pin_memory=pin, worker_init_fn=partial(_serve, exiting),
+    )  # fmt: skip
     if workers:
         # They start now: beside a process that has grown in training, each page that it goes on writing to would first
         # be copied.

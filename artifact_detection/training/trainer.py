@@ -25,19 +25,15 @@ OPTIMIZERS = {  # fused: one pass over the weights
 }
 
 
+KEPT = ("model", "average", "optimizer", "scheduler", "scaler")  # what of a trainer an interruption must not lose
+
+
 class TrainingError(Exception):
     """Training that cannot go on; the message says why."""
 
 
 class Interrupted(KeyboardInterrupt):
     """Training that was asked to stop; the trainer's state is that after its last whole step."""
-
-
-def average_model(model: nn.Module, decay: float) -> nn.Module:
-    """An exponential moving average of the weights and batch-norm statistics, or the model itself for decay 0."""
-    if decay == 0:
-        return model
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def shared_model(model: nn.Module, crew: Crew) -> nn.Module:
@@ -74,22 +70,14 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        loader: torch.utils.data.DataLoader,
-        loss_function: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: Callable[[int], float],
-        *,
-        seed: int,
-        dtype: torch.dtype,
-        ema: float = 0.0,
-        clip: float = 0.0,
-        crew: Crew = ALONE,
-    ):
+        self, model: nn.Module, loader: torch.utils.data.DataLoader, loss_function: nn.Module,
+        optimizer: torch.optim.Optimizer, schedule: Callable[[int], float], *, seed: int, dtype: torch.dtype,
+        ema: float = 0.0, clip: float = 0.0, crew: Crew = ALONE,
+    ):  # fmt: skip
         self.model, self.loader, self.loss_function = model, loader, loss_function
         self.optimizer, self.scheduler = optimizer, LambdaLR(optimizer, schedule)
-        self.average = average_model(model, ema)
+        # Of the weights and of batch norm's statistics.
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else model
         self.seed, self.dtype, self.clip = seed, dtype, clip
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         self.crew, self.network = crew, shared_model(model, crew)
@@ -170,23 +158,14 @@ class Trainer:
         (start, stop), (first, last) = batches.batch(self.done), batches.bounds(self.done)
         return self.crew.world * (last - first) / (stop - start)
 
-    def _parts(self) -> dict:
-        return {
-            "model": self.model,
-            "average": self.average,
-            "optimizer": self.optimizer,
-            "scheduler": self.scheduler,
-            "scaler": self.scaler,
-        }
-
     def state(self) -> dict:
         """Tensors and plain values, for `restore`. Shares memory with the trainer."""
         loss = sum(self.crew.gather(float(self.loss)))
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"done": self.done, "loss": loss}
+        return {name: getattr(self, name).state_dict() for name in KEPT} | {"done": self.done, "loss": loss}
 
     def restore(self, state: dict) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        for name in KEPT:
+            getattr(self, name).load_state_dict(state[name])
         self.done, self.loss = state["done"], state["loss"] if self.crew.leads else 0.0
 
 

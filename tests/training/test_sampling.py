@@ -15,6 +15,7 @@ import torch
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training import sampling
+from artifact_detection.training.painting import Painting
 from artifact_detection.training.sampling import (
     EpochBatches,
     Sample,
@@ -166,9 +167,9 @@ def test_workers_start_before_there_is_work():
     assert labels == [images.labels[sample.row] for sample in batches.samples()]
 
 
-def region_samples(labels: list[int], size: int = 64, preset: str = "none", **settings) -> TrainingImages:
-    preprocessing = Preprocessing(size, crop=settings.pop("crop", "full"))
-    return TrainingImages(image_set(labels, 2 * size), preset, preprocessing, unfitted=True, regions=True, **settings)
+def region_samples(labels: list[int], preset: str = "none", crop: str = "full", **painting) -> TrainingImages:
+    images, preprocessing = image_set(labels, 128), Preprocessing(64, crop=crop)
+    return TrainingImages(images, preset, preprocessing, Painting(**painting), unfitted=True, regions=True)
 
 
 def test_regions_say_where_and_of_which_family():
@@ -205,7 +206,7 @@ def test_benign_edits_come_with_either_label_and_twins_share_what_degrades_them(
     samples = region_samples([CLEAN], benign=1.0)
     plain, edited = (each[Sample(0, 5, False)] for each in (region_samples([CLEAN]), samples))
     assert not torch.equal(plain[0], edited[0]) and edited[1] == 0 and not edited[2].any()
-    degraded = region_samples([CLEAN], degraded=1.0, kinds=["logo"])
+    degraded = region_samples([CLEAN], degrade=1.0, kinds=["logo"])
     twins = [degraded[Sample(0, seed, inject)] for seed in range(4) for inject in (True, False)]
     for (one, _, shares), (other, *_) in zip(twins[::2], twins[1::2], strict=True):
         untouched = torch.nn.functional.interpolate(shares.sum(0)[None, None], 64)[0, 0] == 0
@@ -217,7 +218,9 @@ def test_benign_edits_come_with_either_label_and_twins_share_what_degrades_them(
 @pytest.mark.parametrize("done", [0, 1], ids=["whole epoch", "resumed"])
 def test_neither_processes_nor_an_interruption_change_what_the_matrices_give(inject, done):
     images = image_set([CLEAN] * 6 + [ARTIFACT] * 3, 64)
-    unfitted = TrainingImages(images, "heavy", Preprocessing(32), inject > 0, regions=inject > 0, matrices=True)
+    unfitted = TrainingImages(
+        images, "heavy", Preprocessing(32), unfitted=inject > 0, regions=inject > 0, matrices=True
+    )
 
     def seen(rank: int, world: int, done: int) -> list[list[torch.Tensor]]:
         batches = EpochBatches(images.labels, 6, "random", 1, inject, rank, world)
@@ -236,7 +239,7 @@ def test_matrices_without_regions_give_an_image_and_a_label():
 
 
 def test_twins_are_varied_alike():
-    plain, varied = (region_samples([CLEAN], kinds=["logo"], varied=share) for share in (0.0, 1.0))
+    plain, varied = (region_samples([CLEAN], kinds=["logo"], vary=share) for share in (0.0, 1.0))
     image, _, shares = varied[Sample(0, 5, True)]
     twin, *_ = varied[Sample(0, 5, False)]
     assert not torch.equal(twin, plain[Sample(0, 5, False)][0])

@@ -9,7 +9,6 @@ from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing, to_tensor
 from artifact_detection.training import sampling
 from artifact_detection.training.losses import FocalLoss
-from artifact_detection.training.schedules import constant
 from artifact_detection.training.trainer import OPTIMIZERS, Interrupted, Trainer, TrainingError, validation_row
 from tests.toys import SIZE, toy_images
 
@@ -24,7 +23,7 @@ def toy_trainer(seed: int = 0, ema: float = 0.0, lr: float = 1e-3, workers: int 
     )
     optimizer = OPTIMIZERS["adam"](model.parameters(), lr=lr)
     settings = {"seed": seed, "dtype": torch.float32, "ema": ema} | options
-    return Trainer(model, loader, FocalLoss(), optimizer, constant(), **settings)
+    return Trainer(model, loader, FocalLoss(), optimizer, lambda step: 1.0, **settings)
 
 
 def weights(trainer: Trainer) -> torch.Tensor:
