@@ -43,12 +43,12 @@ def read_all(results: Results, protocol: str) -> dict[tuple[str, int], pd.DataFr
     return tables
 
 
-def image_counts(table: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> np.ndarray:
+def image_counts(table: pd.DataFrame, replicates: int = REPLICATES) -> np.ndarray:
     """(R, n): how often each image is drawn; groups are drawn whole, those with an artifact apart from the others."""
     groups, members = np.unique(table["group"], return_inverse=True)
     labels = np.zeros(len(groups), int)
     np.maximum.at(labels, members, table["label"].to_numpy())
-    return np.concatenate([block[:, members] for block in stratified_counts(labels, replicates, seed)])
+    return np.concatenate([block[:, members] for block in stratified_counts(labels, replicates, seed=0)])
 
 
 def mean_ap(table: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
@@ -174,17 +174,13 @@ def _differences(points: Draws, draws: Draws, kept: list[tuple[str, int]]) -> pd
         sample = np.mean([draws[name, s] - draws[RECIPE, s] for s in seeds], axis=0)
         sample = sample + _noise(spread, len(seeds), len(sample))
         rows[name] = _compared(np.mean([points[name, s] - points[RECIPE, s] for s in seeds]), sample)
-    table = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["difference", "difference_low", "difference_high", "p"]
-    )
+    columns = ["difference", "difference_low", "difference_high", "p"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return table.assign(p=holm(table["p"]))
 
 
 def _compared(difference: float, sample: np.ndarray) -> dict[str, float]:
+    """p: two-sided, the draws taken as normal around the difference; 1 if they have no spread."""
     low, high = np.quantile(sample, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return {"difference": difference, "difference_low": low, "difference_high": high, "p": _p(difference, sample)}
-
-
-def _p(difference: float, sample: np.ndarray) -> float:
-    """Two-sided, the draws taken as normal around the difference; 1 if they have no spread."""
-    return float(2 * special.ndtr(-abs(difference) / sample.std())) if sample.std() else 1.0
+    p = float(2 * special.ndtr(-abs(difference) / sample.std())) if sample.std() else 1.0
+    return {"difference": difference, "difference_low": low, "difference_high": high, "p": p}

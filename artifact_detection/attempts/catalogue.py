@@ -1,7 +1,7 @@
 """The attempts: one TOML file each, in model-training-attempts/, with what differs from the recipe.
 
-The recipe is `TrainConfig`'s defaults. 00-*.toml are no
-attempts: the demo and the detector that ships are other questions altogether.
+The recipe is `TrainConfig`'s defaults. 00-*.toml are no attempts: the demo and the detector that ships are other
+questions altogether.
 """
 
 import re

@@ -4,7 +4,8 @@ import pandas as pd
 
 from artifact_detection.attempts.analysis import seed_spread
 from artifact_detection.attempts.catalogue import RECIPE
-from artifact_detection.attempts.report import SIGNIFICANT, difference
+from artifact_detection.attempts.report import difference
+from artifact_detection.evaluation.findings import SIGNIFICANT
 
 
 def cost_finding(board: pd.DataFrame) -> str:

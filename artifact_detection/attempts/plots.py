@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE
+from artifact_detection.evaluation.findings import SIGNIFICANT
 from artifact_detection.figures import BLUE, GREEN, GREY, RED, panels
 
 COLOURS = (RED, BLUE, GREEN, "#d08c2e", "#7d5ba6", "#3aa6a6", "#a05a3c", "#c65f9c", "#5c6b2f")
@@ -32,7 +33,7 @@ def plot_differences(board: pd.DataFrame) -> Figure:
     rows = board.drop(index=RECIPE).dropna(subset="difference")
     figure, (axis,) = panels(1, 7, 0.9 + 0.24 * len(rows))
     for i, (_, row) in enumerate(rows.iterrows()):
-        colour = RED if row["p"] < 0.05 else GREY
+        colour = RED if row["p"] < SIGNIFICANT else GREY
         axis.plot([row["difference_low"], row["difference_high"]], [i, i], color=colour, linewidth=1.5)
         axis.plot(row["difference"], i, "o", color=colour, markersize=4)
     axis.axvline(0, color="black", linewidth=0.8)

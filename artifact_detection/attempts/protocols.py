@@ -99,10 +99,9 @@ def plan(
     protocol: Protocol, attempts: list[Attempt], only: str = "*", seeds: int | None = None, folds: int | None = None
 ) -> list[Job]:
     """The jobs of a protocol. Attempts with most seeds come first: they tell what chance does to all the others."""
-    wanted = [a for a in attempts if fnmatch(a.name, only) and not protocol.left_out(a)]
-    jobs = [
-        Job(protocol, attempt, seed, folds or protocol.folds)
-        for attempt in wanted
-        for seed in range(seeds or protocol.seeds_of(attempt))
-    ]
+    jobs = []
+    for attempt in attempts:
+        if fnmatch(attempt.name, only) and not protocol.left_out(attempt):
+            of_each = range(seeds or protocol.seeds_of(attempt))
+            jobs += [Job(protocol, attempt, seed, folds or protocol.folds) for seed in of_each]
     return sorted(jobs, key=lambda job: (-protocol.seeds_of(job.attempt), job.seed, job.attempt.name))

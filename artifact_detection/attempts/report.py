@@ -10,24 +10,22 @@ from artifact_detection.attempts.analysis import ReportError
 from artifact_detection.attempts.catalogue import GROUPS, RECIPE, Attempt, read_attempts
 from artifact_detection.attempts.protocols import PROTOCOLS, Protocol, plan
 from artifact_detection.attempts.results import Results
+from artifact_detection.evaluation.findings import SIGNIFICANT
 from artifact_detection.system.files import replace_between
 
 BEGIN, END = "<!-- written by python -m artifact_detection.attempts --report -->", "<!-- end of what is written -->"
-SIGNIFICANT = 0.05
 TWO_BY_TWO = {
     "28-bce-oversampling-none": "neither: cross-entropy, no oversampling",
     "27-bce": "oversampling: cross-entropy, 1:1",
     "20-oversampling-none": "focal loss: gamma 2, no oversampling",
     RECIPE: "both: the recipe",
 }
-EFFECTS = {
+EFFECTS = {  # each the mean of pairs: with it, without it
     "oversampling, with either loss": [("27-bce", "28-bce-oversampling-none"), (RECIPE, "20-oversampling-none")],
-    "focal loss, with and without oversampling": [
-        ("20-oversampling-none", "28-bce-oversampling-none"),
-        (RECIPE, "27-bce"),
-    ],
+    "focal loss, with and without oversampling":
+        [("20-oversampling-none", "28-bce-oversampling-none"), (RECIPE, "27-bce")],
     "as many steps without oversampling": [("34-oversampling-none-longer", "20-oversampling-none")],
-}
+}  # fmt: skip
 COMMAND = "`python -m artifact_detection.attempts --protocol {protocol} --only {name}`"
 
 
@@ -53,13 +51,8 @@ def render_protocol(protocol: Protocol, attempts: list[Attempt], results: Result
         command = COMMAND.format(protocol=protocol.name, name="'*'")
         return f"{title}\nNot run yet, and nothing is claimed for it: {command}.\n"
     sections = [title, progress(protocol, attempts, results), circumstances(protocol, results), table(board, protocol)]
-    sections += [
-        about_seeds(board, protocol, analysis.recipe_by_seed(results, protocol)),
-        winner(board),
-        two_by_two(results.read(protocol.name)),
-        main_effects(results, protocol),
-    ]
-    sections += [by_group(board)]
+    sections += [about_seeds(board, protocol, analysis.recipe_by_seed(results, protocol)), winner(board)]
+    sections += [two_by_two(results.read(protocol.name)), main_effects(results, protocol), by_group(board)]
     return "\n".join(section for section in sections if section)
 
 
@@ -99,16 +92,14 @@ def table(board: pd.DataFrame, protocol: Protocol) -> str:
         "| --- " * 11 + "|",
     ]
     for name, row in board.iterrows():
-        cells = [name, row["changes"], seeds_of(name, row, protocol), estimate(row["ap"], row["low"], row["high"])]
+        fresh = " fresh" if name in protocol.chosen and row["seeds"] > 1 else ""
+        ap = f"{row['ap']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        cells = [name, row["changes"], f"{row['seeds']:.0f}{fresh}", ap]
         cells += [difference(row), "" if np.isnan(row["p"]) else f"{row['p']:.2g}"]
         cells += [f"{row[f'oof_{metric}']:.3f}" for metric in ("roc_auc", "f1", "recall_at_5")]
         cells += [f"{row['seconds']:.0f}", COMMAND.format(protocol=protocol.name, name=name)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def seeds_of(name: str, row: pd.Series, protocol: Protocol) -> str:
-    return f"{row['seeds']:.0f} fresh" if name in protocol.chosen and row["seeds"] > 1 else f"{row['seeds']:.0f}"
 
 
 def about_seeds(board: pd.DataFrame, protocol: Protocol, recipe: dict[int, float]) -> str:
@@ -124,10 +115,6 @@ def about_seeds(board: pd.DataFrame, protocol: Protocol, recipe: dict[int, float
     if fresh := [name for name in protocol.chosen if name in board.index and board.loc[name, "seeds"] > 1]:
         lines.append(f"Fresh: without the seed for which {', '.join(fresh)} got more of them.")
     return "".join(f"{line}\n" for line in lines)
-
-
-def estimate(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def difference(row: pd.Series) -> str:

@@ -6,7 +6,6 @@ oof/            the out-of-fold predictions of every job, so that paired tests c
 """
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +44,10 @@ class Results:
 
     def read(self, protocol: str) -> pd.DataFrame:
         """The rows of results.csv under a protocol; with no column if there are none yet."""
-        return _of_protocol(self._table("results.csv"), protocol)
+        return self._table("results.csv").query("protocol == @protocol").reset_index(drop=True)
 
     def read_history(self, protocol: str) -> pd.DataFrame:
-        return _of_protocol(self._table("history.csv"), protocol)
+        return self._table("history.csv").query("protocol == @protocol").reset_index(drop=True)
 
     def read_predictions(self, protocol: str, attempt: str, seed: int) -> pd.DataFrame:
         """Out-of-fold predictions: path, label, probability, prediction, fold, group."""
@@ -80,15 +79,5 @@ class Results:
         return self.folder / "oof" / f"{protocol}-{attempt}-s{seed}.csv.gz"
 
 
-def _of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    return table[table["protocol"] == protocol].reset_index(drop=True)
-
-
 def _matching(table: pd.DataFrame, job: Job) -> pd.DataFrame:
     return table[(table[KEY] == pd.Series(job.key)).all(axis=1)]
-
-
-def data_digest(predictions: pd.DataFrame) -> str:
-    """Names the images that a job was judged on: rows of different images cannot be compared."""
-    lines = sorted(f"{path} {label}" for path, label in zip(predictions["path"], predictions["label"], strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]

@@ -1,5 +1,6 @@
 """Runs jobs one after another, keeps their results, and goes on where an earlier run ended."""
 
+import hashlib
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from artifact_detection.attempts.protocols import Job
-from artifact_detection.attempts.results import Results, data_digest, quality
+from artifact_detection.attempts.results import Results, quality
 from artifact_detection.detector.checkpoints import read_state
 from artifact_detection.system import run_files
 from artifact_detection.system.files import write_atomic
@@ -62,20 +63,12 @@ def train(job: Job, place: Place) -> None:
 
 def wait_until_free(run: Path, seconds: float = 120) -> None:
     """Until the training of a runner that was killed has saved its last step. Raises AttemptError after a while."""
-    deadline = time.monotonic() + seconds
     for fold in run.glob("fold-*"):
-        while is_locked(fold):
-            if time.monotonic() > deadline:
-                raise AttemptError(f"another training is at work in {fold}")
-            time.sleep(0.2)
-
-
-def is_locked(folder: Path) -> bool:
-    try:
-        with exclusive_lock(folder):
-            return False
-    except FolderBusyError:
-        return True
+        try:
+            with exclusive_lock(fold, seconds):
+                pass
+        except FolderBusyError as error:
+            raise AttemptError(f"another training is at work in {fold}") from error
 
 
 def last_words(log: Path) -> str:
@@ -87,7 +80,9 @@ def collect(job: Job, place: Place, results: Results) -> None:
     """From a finished run folder into results.csv, history.csv and oof/."""
     run = place.run_folder(job)
     predictions = pd.read_csv(run / run_files.predictions(run_files.OUT_OF_FOLD))
-    common = {"settings": job.digest, "images": data_digest(predictions)}
+    # Names the images that the job was judged on: rows of different images cannot be compared.
+    images = sorted(f"{path} {label}" for path, label in predictions[["path", "label"]].itertuples(index=False))
+    common = {"settings": job.digest, "images": hashlib.sha256("\n".join(images).encode()).hexdigest()[:8]}
     folds = [run / f"fold-{number}" for number in range(1, job.folds + 1)]
     histories = [pd.read_csv(fold / run_files.HISTORY).assign(fold=n) for n, fold in enumerate(folds, 1)]
     rows = [fold_row(fold, history, predictions) | common for fold, history in zip(folds, histories, strict=True)]
@@ -109,14 +104,8 @@ def fold_row(fold: Path, history: pd.DataFrame, predictions: pd.DataFrame) -> di
         "millions": round(sum(weight.numel() for weight in weights.values()) / 1e6, 2),
         "peak_memory_mb": history["peak_memory_mb"].max(),
         "device": config["data"]["device"],
-        "commit": short_commit(config["environment"]["git_commit"]),
+        "commit": re.sub(r"^(\w{10})\w+", r"\1", config["environment"]["git_commit"]),  # and "+changes", if any
     }
-
-
-def short_commit(commit: str) -> str:
-    """Ten digits of it, and "+changes" where there were some."""
-    digits, changes, _ = commit.partition("+")
-    return digits[:10] + changes + ("changes" if changes else "")
 
 
 def run_all(
