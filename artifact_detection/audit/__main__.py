@@ -19,14 +19,13 @@ from artifact_detection.system.memory import keep_freed_memory
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m artifact_detection.audit", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/")
-    parser.add_argument("--html", type=Path, help="write a report with pictures")
-    parser.add_argument("--csv", type=Path, help="write the measures of every file")
-    parser.add_argument(
-        "--pattern", default=DEFAULT_PATTERN, help="finds the label in a file name (default: %(default)s)"
-    )
-    parser.add_argument("--artifact-label", default="1", help="the label that means artifact (default: %(default)s)")
-    parser.add_argument("--no-cache", action="store_true", help="keep no measurements beside the dataset")
+    add = parser.add_argument
+    add("folder", type=Path, help="flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/")
+    add("--html", type=Path, help="write a report with pictures")
+    add("--csv", type=Path, help="write the measures of every file")
+    add("--pattern", default=DEFAULT_PATTERN, help="finds the label in a file name (default: %(default)s)")
+    add("--artifact-label", default="1", help="the label that means artifact (default: %(default)s)")
+    add("--no-cache", action="store_true", help="keep no measurements beside the dataset")
     return parser.parse_args(arguments)
 
 

@@ -2,19 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from artifact_detection.audit.dataset import SPLITS, UNLABELLED, Audit
-from artifact_detection.audit.shortcuts import (
-    ALIKE,
-    PLANTED,
-    Shortcut,
-    find_shortcut,
-    global_features,
-    metadata_features,
-)
+from artifact_detection.audit.shortcuts import ALIKE, PLANTED, find_shortcut, global_features, metadata_features
 from artifact_detection.images.listing import Listing, named
 from artifact_detection.images.measure import MEASURES
 from artifact_detection.intervals import wilson
@@ -38,7 +32,7 @@ class Check:
 
 def run_checks(audit: Audit) -> list[Check]:
     """Every check, in the order of CHECKS."""
-    return [Check(name, *check(audit)) for name, check in CHECKS.items()]
+    return [check(audit, name) for name in CHECKS]
 
 
 def check(audit: Audit, name: str) -> Check:
@@ -177,16 +171,9 @@ def _contradictions(audit: Audit) -> tuple[str, str]:
     return (STOP if exact else LOOK), f"{text}; a clean image and its edited copy are such a pair, too."
 
 
-def _shortcut(features: Callable[[pd.DataFrame], pd.DataFrame], what: str) -> Callable[[Audit], tuple[str, str]]:
-    def judge(audit: Audit) -> tuple[str, str]:
-        rows = audit.labelled
-        found = find_shortcut(features(rows), rows["label"].to_numpy(), rows["group"].to_numpy())
-        return _judge_shortcut(found, what)
-
-    return judge
-
-
-def _judge_shortcut(found: Shortcut, what: str) -> tuple[str, str]:
+def _shortcut(audit: Audit, features: Callable[[pd.DataFrame], pd.DataFrame], what: str) -> tuple[str, str]:
+    rows = audit.labelled
+    found = find_shortcut(features(rows), rows["label"].to_numpy(), rows["group"].to_numpy())
     if found.reason:
         return OK if found.reason == ALIKE else LOOK, f"{what}: {found.reason}."
     numbers = f"ROC-AUC {found.auc:.2f}, p = {found.p:.2f}"
@@ -209,8 +196,8 @@ CHECKS: dict[str, Callable[[Audit], tuple[str, str]]] = {
     "duplicates": _duplicates,
     "leakage between splits": _leakage,
     "contradicting labels": _contradictions,
-    "shortcut by metadata": _shortcut(metadata_features, "File metadata"),
-    "shortcut by colour": _shortcut(global_features, "Global brightness, sharpness and colour"),
+    "shortcut by metadata": partial(_shortcut, features=metadata_features, what="File metadata"),
+    "shortcut by colour": partial(_shortcut, features=global_features, what="Global brightness, sharpness and colour"),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from artifact_detection.audit import plots as plots
+from artifact_detection.audit import plots
 from artifact_detection.audit.checks import Check, contradicting_links, leaked_links, outliers
 from artifact_detection.audit.dataset import Audit
 from artifact_detection.images.measure import MEASURES
@@ -37,12 +37,11 @@ def _figures(audit: Audit) -> dict[str, Callable[[], Figure]]:
     """Heading -> figure, for what there is to show."""
     if audit.usable.empty:
         return {}
+    shown = ("brightness", "contrast", "sharpness")
     figures = {
         "Images per split and class": lambda: plots.plot_balance(audit),
         "Sizes and formats": lambda: plots.plot_sizes(audit),
-        "Brightness, contrast and sharpness by class": lambda: plots.plot_measures(
-            audit, ("brightness", "contrast", "sharpness")
-        ),
+        "Brightness, contrast and sharpness by class": lambda: plots.plot_measures(audit, shown),
         "Samples of every split and class": lambda: plots.plot_rows(audit, plots.samples(audit), most=48),
     }
     pairs = {
@@ -77,9 +76,8 @@ def _section(heading: str, plot: Callable[[], Figure]) -> str:
 
 def _bad_files(audit: Audit) -> str:
     bad = audit.table[audit.table["error"] != ""]
-    return _names("Files that cannot be used", dict(zip(bad["name"], bad["error"], strict=True))) + _names(
-        "What is left out", audit.listing.left_out
-    )
+    unusable = _names("Files that cannot be used", dict(zip(bad["name"], bad["error"], strict=True)))
+    return unusable + _names("What is left out", audit.listing.left_out)
 
 
 def _names(heading: str, reasons: dict[str, str]) -> str:
