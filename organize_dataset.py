@@ -24,29 +24,10 @@ from pathlib import Path
 
 from artifact_detection.labels import CLASSES
 from artifact_detection.labels_table import LabelsTable
+from artifact_detection.organizing import plan, refusals
 from artifact_detection.organizing.options import parse_arguments
-from artifact_detection.organizing.plan import (
-    PLANNED,
-    SKIPPED,
-    Row,
-    inspect_all,
-    judge,
-    judge_by_table,
-    merge,
-    name_destinations,
-    place,
-    placed_rows,
-    scan,
-    sort_out,
-)
-from artifact_detection.organizing.refusals import (
-    UsageError,
-    refuse_folders,
-    refuse_inverted,
-    refuse_other_settings,
-    refuse_own_files,
-    refuse_unknown_words,
-)
+from artifact_detection.organizing.plan import Row, placed_rows
+from artifact_detection.organizing.refusals import UsageError
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.ownership import NotOursError, OwnFolder
@@ -64,9 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     act = undo if options.undo else organize
     try:
         if options.listed and not options.undo:
-            refuse_own_files(options.table.files(), options.output, options.splits[0])
+            refusals.refuse_own_files(options.table.files(), options.output, options.splits[0])
         elif not options.undo:
-            refuse_folders(options.source, options.output, options.splits)
+            refusals.refuse_folders(options.source, options.output, options.splits)
         elif not options.output.is_dir():
             raise UsageError(f"nothing to undo: no folder {options.output}")
         work_in = looking_at if options.dry_run else working_in
@@ -90,19 +71,19 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     manifest.own.admit(roots, write=not options.dry_run)
     earlier = placed_rows(manifest)
     manifest.refuse_strange(earlier)
-    refuse_other_settings(earlier, options)
+    refusals.refuse_other_settings(earlier, options)
     found = find(options)
-    refuse_unknown_words(found, options)
+    refusals.refuse_unknown_words(found, options)
     if not options.yes:
-        refuse_inverted([*earlier, *found], options)
-    inspect_all(found, earlier)
+        refusals.refuse_inverted([*earlier, *found], options)
+    plan.inspect_all(found, earlier)
     if options.table:
-        judge_by_table(found, options.table)
-    rows = merge(found, earlier, options.output)
-    name_destinations(rows)
-    sort_out(rows, earlier, manifest)
-    planned = sum(row.status == PLANNED for row in rows)
-    placed = 0 if options.dry_run else place(rows, manifest)
+        plan.judge_by_table(found, options.table)
+    rows = plan.merge(found, earlier, options.output)
+    plan.name_destinations(rows)
+    plan.sort_out(rows, earlier, manifest)
+    planned = sum(row.status == plan.PLANNED for row in rows)
+    placed = 0 if options.dry_run else plan.place(rows, manifest)
     print_table(rows, options.splits)
     print_others(earlier, roots)
     if options.dry_run:
@@ -116,17 +97,14 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
 
 def find(options: argparse.Namespace) -> list[Row]:
     """A row for every file below the source, or for every file that the table leads to."""
+    found, how = [], (options.label_of, options.mode)
     if options.listed:
-        found = [judge(path, "", options.splits[0], options.label_of, options.mode) for path in options.table.files()]
+        found = [plan.judge(path, "", options.splits[0], *how) for path in options.table.files()]
     else:
-        folders = [((options.source / split).resolve(), split) for split in options.splits]
-        found = [
-            row
-            for folder, split in folders
-            for row in scan(folder, split, options.label_of, options.mode, options.output)
-        ]
+        for split in options.splits:
+            found += plan.scan((options.source / split).resolve(), split, *how, options.output)
     if options.table:
-        judge_by_table(found, options.table)
+        plan.judge_by_table(found, options.table)
     return found
 
 
@@ -141,7 +119,7 @@ def name_unmatched(table: LabelsTable) -> int:
 
 def exit_code(rows: list[Row], splits: list[str]) -> int:
     """2 if nothing is usable, 1 if a file or a whole split is not, else 0; says which folders stay empty."""
-    usable = {(row.split, row.label) for row in rows if row.status != SKIPPED}
+    usable = {(row.split, row.label) for row in rows if row.status != plan.SKIPPED}
     absent = [(split, label) for split in splits for label in range(len(CLASSES)) if (split, label) not in usable]
     if absent:
         folders = ", ".join(f"{split}/{CLASSES[label]}" for split, label in absent)
@@ -153,7 +131,7 @@ def exit_code(rows: list[Row], splits: list[str]) -> int:
 def print_table(rows: list[Row], splits: list[str]) -> None:
     """The classes, and the files with a problem by its kind, in every split; then those files by name."""
     troubled = [row for row in rows if row.reason]
-    counts = Counter((CLASSES[row.label], row.split) for row in rows if row.status != SKIPPED)
+    counts = Counter((CLASSES[row.label], row.split) for row in rows if row.status != plan.SKIPPED)
     counts.update((row.kind_of_problem, row.split) for row in troubled)
     splits = list(dict.fromkeys([*splits, *(row.split for row in rows)]))
     lines = [*CLASSES, *sorted({row.kind_of_problem for row in troubled})]
