@@ -23,7 +23,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -100,9 +99,10 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
     if crew.leads:
         actions.make_folder(options.out)
     with exclusive_lock(options.out) if crew.leads else nullcontext():
-        manifest = actions.take_folder(options.out, MAKER, RESULTS) if crew.leads else None
-        found = gather(options, manifest) if crew.leads else None
-        before = sample.read_sample(options.out) if crew.leads else None
+        if crew.leads:
+            manifest = actions.take_folder(options.out, MAKER, RESULTS)
+            found = gather(options, manifest)
+            before = sample.read_sample(options.out)
         crew.wait()
         items = found.items if crew.leads else read_items(options.out / WORK / ITEMS)
         agreement = choose_engine(options, crew, scorer, items, rules.edges())
@@ -145,7 +145,7 @@ def choose_policy(
     if decided is not None and records is None:
         return policy.Policy(policy.NO_BANDS, False)
     if decided is not None:
-        drawn = calibration.decided_sample(options.out)
+        drawn = sample.read_sample(options.out)
         return calibration.calibrated_policy(records, decided, drawn, **wanted, decisions=decisions)
     scores = None if records is None else np.array([one.probability for one in records if one.probability is not None])
     wanted |= {"prevalence": options.prevalence, "without_promise": options.without_promise}
@@ -179,9 +179,8 @@ def score_and_judge(
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
     work, key, threads = options.out / WORK, store_key(scorer), crew.threads
     if crew.leads and earlier_versions(work):
-        print(
-            f"filter_images: the scores in {work} are of an earlier version: images are scored again", file=sys.stderr
-        )
+        text = f"filter_images: the scores in {work} are of an earlier version: images are scored again"
+        print(text, file=sys.stderr)
     with Store(database(work, key, crew.rank)) as own:
         with Stores(work, key) as stores:
             batches = stages.pending_batches(items, stores, scorer.batch)
@@ -229,7 +228,13 @@ def finish(
         places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:
         todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint.threshold)
-        places.append(f"review page: {show(options, manifest, scorer, rules, judged, facts, todo)}")
+        with Stores(options.out / WORK, store_key(scorer)) as stores:
+            page = write_report(
+                options.out, judged, stores, rules, lines=facts.lines(), method=facts.small_print(),
+                comparisons=facts.comparisons, places=actions.places(manifest), model=scorer.model_id,
+                limit=options.gallery, todo=todo,
+            )  # fmt: skip
+        places.append(f"review page: {page}")
     elif is_replaceable(options.out / REPORT):
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
     print(facts.text(), *places, actions.next_step(options.action, bool(rules.decisions)), sep="\n")
@@ -249,19 +254,6 @@ def audit(
     if drawn and said and not drawn.stated:
         sample.write_record(options.out, replace(drawn, stated=True))
     return found
-
-
-def show(
-    options: argparse.Namespace, manifest: Manifest[actions.Placement], scorer: Scorer, rules: policy.Policy,
-    judged: list[Judged], facts: summary.FilterSummary, todo: looking.Looking,
-) -> Path:  # fmt: skip
-    """Write the review page and return its path."""
-    with Stores(options.out / WORK, store_key(scorer)) as stores:
-        return write_report(
-            options.out, judged, stores, rules, lines=facts.lines(), method=facts.small_print(),
-            comparisons=facts.comparisons,
-            places=actions.places(manifest), model=scorer.model_id, limit=options.gallery, todo=todo,
-        )  # fmt: skip
 
 
 def undo(options: argparse.Namespace) -> int:

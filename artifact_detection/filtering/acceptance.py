@@ -31,9 +31,8 @@ WRONG = {KEEP: REJECT, REJECT: KEEP}  # what a person says of an image that does
 def upper_bound(wrong: int, looked_at: int, images: int, confidence: float = CONFIDENCE) -> int:
     """How many of `images` are wrong at most, if `wrong` of `looked_at` of them, drawn at random, are."""
     rest = range(wrong, images - looked_at + wrong + 1)
-    surprising = bisect_left(
-        rest, True, key=lambda n: stats.hypergeom.cdf(wrong, images, n, looked_at) <= 1 - confidence
-    )
+    rare = 1 - confidence
+    surprising = bisect_left(rest, True, key=lambda n: stats.hypergeom.cdf(wrong, images, n, looked_at) <= rare)
     return rest[surprising - 1]
 
 

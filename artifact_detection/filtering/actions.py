@@ -150,7 +150,8 @@ def place(judged: list[Judged], manifest: Manifest[Placement], mode: str, model:
     earlier = read_placements(manifest)
     manifest.refuse_strange(earlier)
     sources = {row.item.origin for row in judged}
-    foreign = sum(str(row.source) not in sources and _exists(row, manifest) for row in earlier)
+    strange = [row for row in earlier if str(row.source) not in sources]
+    foreign = sum(os.path.lexists(row.source) or _is_there(row, manifest) for row in strange)
     if foreign:
         where = manifest.folder
         raise ActionError(f"{where} holds {foreign} images that are not among the inputs: --undo, or another --out")
@@ -172,10 +173,6 @@ def place(judged: list[Judged], manifest: Manifest[Placement], mode: str, model:
 def _named(row: Placement) -> str:
     """The source, and which image of it in a shard."""
     return str(row.source) if row.offset is None else f"{row.source} ({row.destination})"
-
-
-def _exists(row: Placement, manifest: Manifest[Placement]) -> bool:
-    return os.path.lexists(row.source) or _is_there(row, manifest)
 
 
 def _is_there(row: Placement, manifest: Manifest[Placement]) -> bool:

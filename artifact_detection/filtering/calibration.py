@@ -7,17 +7,16 @@ no exact bound joins them (Wendell and Schmee, JASA 1996, have one for given str
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, Bands, sample_bands
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.evaluation.thresholds import fit_platt
-from artifact_detection.filtering.decisions import Decisions, key_of
+from artifact_detection.filtering.decisions import Decisions, Key, key_of
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, logits_of
-from artifact_detection.filtering.sample import EDITED, SAMPLE, digest_of, read_sample
+from artifact_detection.filtering.sample import EDITED, SAMPLE, AuditSample, digest_of
 from artifact_detection.filtering.store import Record
 from artifact_detection.intervals import CONFIDENCE
 from artifact_detection.labels import ARTIFACT, CLEAN
@@ -42,66 +41,35 @@ AGAIN = (
 OTHER_SCORES = "the sample was drawn by band, with scores that have changed since: draw another one with --audit"
 
 
-@dataclass(frozen=True)
-class DecidedSample:
-    """A random sample: path and sha256 of each image, and (n,) each: the band that it was drawn from, its probability
-    of artifacts then, and the probability of having been drawn.
-
-    images: the digest of all that it was drawn from. number: how many samples were looked at here, this one included.
-    """
-
-    keys: list[tuple[str, str]]
-    bands: np.ndarray
-    probabilities: np.ndarray
-    inclusion: np.ndarray
-    images: str
-    number: int = 1
-
-
-def decided_sample(folder: Path) -> DecidedSample | None:
-    """The folder's sample, None if there is none; without images if audit.csv was edited. Raises SampleError."""
-    sample = read_sample(folder)
-    if sample is None:
-        return None
-    columns = ([getattr(row, name) for row in sample.drawn] for name in ("band", "probability", "inclusion"))
-    keys = [row.key for row in sample.drawn]
-    return DecidedSample(keys, *map(np.array, columns), sample.everything, sample.earlier + 1)
-
-
 def calibrated_policy(
-    records: Iterable[Record],
-    decided: dict[tuple[str, str], str],
-    sample: DecidedSample | None,
-    *,
-    clean_rejected: float,
-    artifacts_kept: float,
-    decisions: Decisions | None = None,
-) -> Policy:
+    records: Iterable[Record], decided: dict[Key, str], sample: AuditSample | None, *,
+    clean_rejected: float, artifacts_kept: float, decisions: Decisions | None = None,
+) -> Policy:  # fmt: skip
     """Temperature and shift from all `decided` images of `records`, and the bands that the sample certifies.
 
     decisions: what is to overrule the bands. Raises PolicyError where no image of the records was decided.
     """
     known = {key_of(one): one.probability for one in records if one.probability is not None}
     temperature, shift, count = _fit(known, decided, sample)
-    policy = Policy(
-        NO_BANDS, False, decisions or Decisions(), advice=LOOK_AT_MORE, temperature=temperature, shift=shift
-    )
+    decisions = decisions or Decisions()
+    policy = Policy(NO_BANDS, False, decisions, advice=LOOK_AT_MORE, temperature=temperature, shift=shift)
     fitted = f"temperature {temperature:.2f} and shift {shift:+.2f} of the logits come from {count} decided images"
     problem = _why_not(sample, known)
     if problem:
         return replace(policy, notes=(fitted, f"no promise: {problem}"))
     bands = _bands(sample, known, decided, policy, clean_rejected, artifacts_kept)
-    done = sum(decided.get(key) in LABELS for key in sample.keys)
-    counted = f"{done} of the {len(sample.keys)} images drawn are decided, the others count as wrong"
-    chance = min(1, 2 * (1 - CONFIDENCE) * sample.number)  # two bands a sample
-    again = [AGAIN.format(number=sample.number, chance=chance)] if sample.number > 1 else []
+    done = sum(decided.get(row.key) in LABELS for row in sample.drawn)
+    counted = f"{done} of the {len(sample.drawn)} images drawn are decided, the others count as wrong"
+    number = sample.earlier + 1
+    chance = min(1, 2 * (1 - CONFIDENCE) * number)  # two bands a sample
+    again = [AGAIN.format(number=number, chance=chance)] if number > 1 else []
     return replace(policy, bands=bands, certified=True, notes=(fitted, counted, *again))
 
 
-def _fit(known: dict, decided: dict, sample: DecidedSample | None) -> tuple[float, float, int]:
+def _fit(known: dict, decided: dict, sample: AuditSample | None) -> tuple[float, float, int]:
     """Temperature, shift, and the number of images that they rest on. An image that was drawn stands for as many as
     the inverse of its chance, one that a person picked for itself."""
-    chance = dict(zip(sample.keys, sample.inclusion, strict=True)) if sample else {}
+    chance = {row.key: row.inclusion for row in sample.drawn} if sample else {}
     keys = [key for key, choice in decided.items() if key in known and choice in LABELS]
     if not keys:
         raise PolicyError(NOTHING_DECIDED)
@@ -110,35 +78,35 @@ def _fit(known: dict, decided: dict, sample: DecidedSample | None) -> tuple[floa
     return *fit_platt(np.array([LABELS[decided[key]] for key in keys]), logits, weights), len(keys)
 
 
-def _why_not(sample: DecidedSample | None, known: dict) -> str:
+def _why_not(sample: AuditSample | None, known: dict) -> str:
     """Why the sample certifies nothing; empty if it does."""
     if sample is None:
         return NO_SAMPLE
-    if not sample.keys:
+    if not sample.drawn:
         return EDITED
-    if digest_of(known) != sample.images:
+    if digest_of(known) != sample.everything:
         return OTHER_IMAGES
-    moved = [abs(known[key] - p) for key, p in zip(sample.keys, sample.probabilities, strict=True) if key in known]
+    moved = [abs(known[row.key] - row.probability) for row in sample.drawn if row.key in known]
     by_band = not _is_plain(sample, len(known))
     return OTHER_SCORES if by_band and max(moved, default=1) > SAME_SCORE else ""
 
 
-def _is_plain(sample: DecidedSample, images: int) -> bool:
+def _is_plain(sample: AuditSample, images: int) -> bool:
     """Whether all images, not those of some bands alone, had the same chance of being drawn."""
-    chances = sample.inclusion
+    chances = np.array([row.inclusion for row in sample.drawn])
     return bool(np.allclose(chances, chances[0], rtol=1e-3) and abs(len(chances) / chances[0] - images) < 1)
 
 
 def _bands(
-    sample: DecidedSample, known: dict, decided: dict, policy: Policy, clean_rejected: float, artifacts_kept: float
+    sample: AuditSample, known: dict, decided: dict, policy: Policy, clean_rejected: float, artifacts_kept: float
 ) -> Bands:
     """An image that is not decided, or is gone, counts as an artifact where it is kept, as clean where rejected."""
-    now = np.array([known.get(key, p) for key, p in zip(sample.keys, sample.probabilities, strict=True)])
+    now = np.array([known.get(row.key, row.probability) for row in sample.drawn])
     plain, probabilities = _is_plain(sample, len(known)), policy.calibrated(now)
     samples = []
     for action, if_unknown in ((KEEP, ARTIFACT), (REJECT, CLEAN)):
-        targets = np.array([LABELS.get(decided.get(key), if_unknown) for key in sample.keys])
-        drawn = np.full(len(targets), True) if plain else sample.bands == action
+        targets = np.array([LABELS.get(decided.get(row.key), if_unknown) for row in sample.drawn])
+        drawn = np.array([plain or row.band == action for row in sample.drawn])
         samples.append(Scores(targets[drawn], probabilities[drawn]))
     bands = sample_bands(*samples, clean_rejected=clean_rejected, artifacts_kept=artifacts_kept)
     return Bands(*(replace(band, condition=CONDITION) for band in (bands.keep, bands.reject)))

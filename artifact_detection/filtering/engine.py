@@ -1,8 +1,10 @@
 """Which network scores: the original, or the int8 one where it is worth it and agrees with the original."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from artifact_detection.filtering import int8
 from artifact_detection.filtering.actions import ActionError
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.reading import prepare
+from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import WORK
 from artifact_detection.system.processes import Crew
 from artifact_detection.system.threads import prepared_batches
@@ -41,7 +44,7 @@ def choose_engine(
     if crew.leads and not verdict.exists():
         make_int8(scorer, items, network, verdict, crew.threads)
     crew.wait()
-    agreement = int8.read_agreement(verdict)
+    agreement = int8.Agreement(**json.loads(verdict.read_text(encoding="utf-8")))
     if crew.leads:
         print(agreement.sentence(edges), file=sys.stderr)
     if not agreement.accepted(edges):
@@ -54,13 +57,13 @@ def make_int8(scorer: Scorer, items: Sequence[Item], network: Path, verdict: Pat
     """Quantise the network on images from all over the input, compare it on others, and write down how it did."""
     wanted = int8.CALIBRATION + int8.CHECK
     chosen = [items[n] for n in np.linspace(0, len(items) - 1, min(len(items), wanted)).astype(int)]
-    ready = prepared_batches(
-        partial(prepare, preprocessing=scorer.preprocessing, thumbnail=False), [[item] for item in chosen], threads
-    )
+    look = partial(prepare, preprocessing=scorer.preprocessing, thumbnail=False)
+    ready = prepared_batches(look, [[item] for item in chosen], threads)
     images = [one.image for (one,) in ready if one.image is not None]
-    if not images:
-        return int8.write_agreement(verdict, int8.Agreement([], []))
-    check = images[:: max(2, len(images) // int8.CHECK)]
-    calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
-    int8.quantise(scorer, calibration or check, network)
-    int8.write_agreement(verdict, int8.compare(scorer, int8.Int8Engine(network, threads), check))
+    agreement = int8.Agreement([], [])
+    if images:
+        check = images[:: max(2, len(images) // int8.CHECK)]
+        calibration = [image for n, image in enumerate(images) if n % max(2, len(images) // int8.CHECK)]
+        int8.quantise(scorer, calibration or check, network)
+        agreement = int8.compare(scorer, int8.Int8Engine(network, threads), check)
+    write_atomic(verdict, json.dumps(asdict(agreement)))

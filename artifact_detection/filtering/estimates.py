@@ -97,12 +97,9 @@ def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | No
     true_rate, false_rate = (draws[:, above:].sum(1) for draws in (artifact, clean))
     if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2:
         raise NoEstimateError("in validation the model does not surely tell the classes apart")
-    found = Estimates.widest(
-        *(
-            _remaining(edges, outcome, _draw_artifacts(edges, outcome, artifact[rows], clean[rows], share, rng), rng)
-            for rows, share in _draw_shares(true_rate, false_rate, outcome.probabilities >= cut, rng)
-        )
-    )
+    shares = _draw_shares(true_rate, false_rate, outcome.probabilities >= cut, rng)
+    parts = ((share[:, None] * artifact[rows], (1 - share[:, None]) * clean[rows]) for rows, share in shares)
+    found = Estimates.widest(*(_remaining(edges, outcome, *part, rng) for part in parts))
     # Where validation saw none there may be none (modified Jeffreys interval: Brown, Cai, DasGupta, 2001).
     unseen = {
         name: replace(getattr(found, name), low=0.0)
@@ -131,19 +128,6 @@ def _draw_shares(
         yield rows, np.clip((found - false_rate[rows]) / apart[rows], 0, 1)
 
 
-def _draw_artifacts(
-    edges: np.ndarray,
-    outcome: Outcome,
-    artifact: np.ndarray,
-    clean: np.ndarray,
-    share: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """(DRAWS, cells): how many artifacts there are, where the classes' shares of each cell are these."""
-    artifact, clean = share[:, None] * artifact, (1 - share[:, None]) * clean
-    return rng.binomial(_count(edges, outcome.probabilities), artifact / (artifact + clean))
-
-
 def _edges(policy: Policy, outcome: Outcome, cut: float) -> np.ndarray:
     """Where the cells of scores meet: at the cut, the edges of the bands, and the ends of what flips there."""
     p, automatic = outcome.probabilities, policy.bands.decide(outcome.probabilities)
@@ -158,15 +142,17 @@ def _count(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
 
 
-def _remaining(edges: np.ndarray, outcome: Outcome, artifacts: np.ndarray, rng: np.random.Generator) -> Estimates:
-    """artifacts: (DRAWS, cells), how many there are among all images."""
+def _remaining(
+    edges: np.ndarray, outcome: Outcome, artifact: np.ndarray, clean: np.ndarray, rng: np.random.Generator
+) -> Estimates:
+    """artifact, clean: (DRAWS, cells), the shares of all images that are of this class and in that cell."""
 
     def count(band: str, decided: bool) -> np.ndarray:
         return _count(edges, outcome.probabilities[(outcome.bands == band) & (outcome.decided == decided)])
 
-    found = count(REJECT, True)
-    open_ = _count(edges, outcome.probabilities) - found - count(KEEP, True)  # by what nobody has decided
-    left = np.clip(artifacts - found, 0, open_)
+    found, every = count(REJECT, True), _count(edges, outcome.probabilities)
+    open_ = every - found - count(KEEP, True)  # by what nobody has decided
+    left = np.clip(rng.binomial(every, artifact / (artifact + clean)) - found, 0, open_)
     kept = rng.hypergeometric(left, open_ - left, count(KEEP, False)).sum(1)
     rejected = rng.hypergeometric(open_ - left, left, count(REJECT, False)).sum(1)
     prevalence = (left.sum(1) + found.sum()) / len(outcome.probabilities)

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -53,9 +54,13 @@ def write_coco(folder: Path, judged: Sequence[Judged], places: dict[str, Path], 
     parts = {
         "info": json.dumps({"description": "regions with artifacts", "model": model}),
         "categories": json.dumps(categories),
-        "images": _list(_coco_image(number, row, places) for number, row in enumerate(usable, 1)),
+        "images": _list(
+            {"id": number, "file_name": where(row, places), "width": row.record.width, "height": row.record.height,
+             "score": row.record.probability, "band": row.band}
+            for number, row in enumerate(usable, 1)
+        ),
         "annotations": _list(_coco_annotations(usable)),
-    }
+    }  # fmt: skip
     sections = (chain([f'"{name}": '], text) for name, text in parts.items())
     write_atomic(folder / COCO, _joined("{", ",\n", sections, "}\n"))
     return folder / COCO
@@ -73,23 +78,15 @@ def _joined(start: str, between: str, pieces: Iterable[Iterable[str]], end: str)
     yield end
 
 
-def _coco_image(number: int, row: Judged, places: dict[str, Path]) -> dict:
-    record = row.record
-    size = {"width": record.width, "height": record.height}
-    return {"id": number, "file_name": where(row, places), **size, "score": record.probability, "band": row.band}
-
-
 def _coco_annotations(usable: Sequence[Judged]) -> Iterator[dict]:
     found = ((number, row, region) for number, row in enumerate(usable, 1) for region in regions_of(row))
     for identity, (number, row, region) in enumerate(found, 1):
         mask = draw_regions([region], row.record.width, row.record.height) > 0
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         yield {
             "id": identity,
             "image_id": number,
             "category_id": 1 + FAMILIES.index(region.family),
-            "bbox": [int(value) for value in (left, top, right - left, bottom - top)],
+            "bbox": list(cv2.boundingRect(mask.astype(np.uint8))),  # left, top, width, height
             "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
             "area": int(mask.sum()),
             "iscrowd": 0,

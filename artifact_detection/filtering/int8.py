@@ -6,9 +6,8 @@ images too near an edge of a band for that are left to the original, and a netwo
 """
 
 import importlib.util
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,7 +17,6 @@ from scipy import special
 
 from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Scorer
-from artifact_detection.system.files import write_atomic
 
 CALIBRATION, CHECK = 256, 200  # images to quantise on, and others to compare on
 FEW = 4  # images at a time to quantise on: every layer's output is kept
@@ -154,12 +152,3 @@ def quantise(scorer: Scorer, images: Sequence[torch.Tensor], path: Path) -> None
 def compare(scorer: Scorer, engine: Int8Engine, images: Sequence[torch.Tensor]) -> Agreement:
     """The engine against the scorer's own on images (3, S, S) uint8."""
     return Agreement(scorer.score(images).tolist(), scorer.with_engine(engine).score(images).tolist())
-
-
-def read_agreement(path: Path) -> Agreement | None:
-    """What `write_agreement` wrote, None if the network was not compared yet."""
-    return Agreement(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-
-
-def write_agreement(path: Path, agreement: Agreement) -> None:
-    write_atomic(path, json.dumps(asdict(agreement)))

@@ -32,12 +32,9 @@ class Looking:
 
 
 def choose(
-    judged: Sequence[Judged],
-    groups: dict[str, list[Judged]],
-    sample: AuditSample | None,
-    decisions: Decisions,
+    judged: Sequence[Judged], groups: dict[str, list[Judged]], sample: AuditSample | None, decisions: Decisions,
     threshold: float,
-) -> Looking:
+) -> Looking:  # fmt: skip
     """What the review page shows one by one. A sample that does not hold any more is not looked at."""
     drawn = {} if sample is None else {row.key: row for row in sample.drawn}
     stale = [] if sample is None else changed_bands(sample, groups)

@@ -1,6 +1,7 @@
 """The command line of filter_images.py: what a user can say, and what makes no sense."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from artifact_detection.detector.scoring import BATCH, GPU_BATCH
@@ -19,10 +20,9 @@ def parse_arguments(arguments: list[str] | None, description: str) -> argparse.N
     _add_main(parser)
     _add_bands(parser.add_argument_group("bands"))
     _add_people(parser.add_argument_group("people"))
-    _add_page(parser.add_argument_group("review page"))
     _add_machine(parser.add_argument_group("machine"))
     options = parser.parse_args(arguments)
-    if problem := next((sentence for wrong, sentence in _problems(options) if wrong), ""):
+    if problem := next(_problems(options), ""):
         parser.error(problem)
     options.out = options.out.resolve()
     own = next((path for path in options.inputs if Path(path).is_dir() and lies_in(path, options.out)), None)
@@ -88,11 +88,8 @@ def _add_people(group: argparse._ArgumentGroup) -> None:
         "--audit", type=int, metavar="N",
         help="draw N images of each band at random, to be looked at first; what is decided of them bounds the rest",
     )  # fmt: skip
-
-
-def _add_page(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--gallery", type=int, default=10_000, metavar="N", help="images shown, 0: no page (default: %(default)s)")
+    add("--gallery", type=int, default=10_000, metavar="N",
+        help="images shown on the review page, 0: no page (default: %(default)s)")  # fmt: skip
     add(
         "--heatmaps", type=int, default=200, metavar="N",
         help="heat maps drawn where the detector draws none itself (default: %(default)s)",
@@ -108,50 +105,36 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on")  # fmt: skip
 
 
-def _problems(options: argparse.Namespace) -> list[tuple[object, str]]:
-    """What would be wrong, and what to say of it."""
+def _problems(options: argparse.Namespace) -> Iterator[str]:
+    """What is wrong with the values; then flags that make no sense together, each with what to do instead."""
     low, high = options.prevalence or (0, 1)
-    counts = ("batch", options.batch), ("audit", options.audit)
-    return [
-        (not (options.undo or options.inputs), "INPUT is needed (or --undo)"),
-        (
-            not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)),
-            "--max-clean-loss and --max-artifacts-left are shares between 0 and 1",
-        ),
-        (not 0 <= low <= high <= 1, "--prevalence takes two shares between 0 and 1, the lower first"),
-        *((count is not None and count < 1, f"--{name} is at least 1") for name, count in counts),
-        (not 0 <= (options.stability or 0) <= 1, "--stability is a distance between 0 and 1"),
-        *_contradictions(options),
-    ]
-
-
-def _contradictions(options: argparse.Namespace) -> list[tuple[object, str]]:
-    """Flags that make no sense together, each with what to do instead."""
+    if not (options.undo or options.inputs):
+        yield "INPUT is needed (or --undo)"
+    if not all(0 < share < 1 for share in (options.max_clean_loss, options.max_artifacts_left)):
+        yield "--max-clean-loss and --max-artifacts-left are shares between 0 and 1"
+    if not 0 <= low <= high <= 1:
+        yield "--prevalence takes two shares between 0 and 1, the lower first"
+    for name in ("batch", "audit"):
+        if (count := getattr(options, name)) is not None and count < 1:
+            yield f"--{name} is at least 1"
+    if not 0 <= (options.stability or 0) <= 1:
+        yield "--stability is a distance between 0 and 1"
     acts = options.inputs or options.action != "report" or options.export
-    looks = options.audit or options.calibrate or options.decisions or options.threshold
-    other_bands = "--calibrate" if options.calibrate else "--threshold" if options.threshold else ""
-    return [
-        (
-            options.undo and (acts or looks),
-            "--undo takes the whole run back, and nothing beside --out and --restore-to: undo first, then filter",
-        ),
-        (options.restore_to and not options.undo, "--restore-to says where --undo puts images: pass it with --undo"),
-        (options.null and options.action != "list", "--null is about lists of paths: pass it with --action list"),
-        (
-            options.calibrate and options.threshold,
-            "--calibrate chooses the thresholds: leave out --threshold, or --calibrate",
-        ),
-        (
-            options.audit and options.calibrate,
+    if options.undo and (acts or options.audit or options.calibrate or options.decisions or options.threshold):
+        yield "--undo takes the whole run back, and nothing beside --out and --restore-to: undo first, then filter"
+    if options.restore_to and not options.undo:
+        yield "--restore-to says where --undo puts images: pass it with --undo"
+    if options.null and options.action != "list":
+        yield "--null is about lists of paths: pass it with --action list"
+    if options.calibrate and options.threshold:
+        yield "--calibrate chooses the thresholds: leave out --threshold, or --calibrate"
+    if options.audit and options.calibrate:
+        yield (
             "--audit draws the sample that --calibrate certifies the bands on: first --audit alone, look at the sample "
-            "on the review page and export decisions.csv, then --calibrate decisions.csv without --audit",
-        ),
-        (
-            options.prevalence and other_bands,
-            f"--prevalence is for validation's promise, which {other_bands} replaces: leave out one of them",
-        ),
-        (
-            options.without_promise and other_bands,
-            f"--without-promise is for validation's bands, which {other_bands} replaces: leave out one of them",
-        ),
-    ]
+            "on the review page and export decisions.csv, then --calibrate decisions.csv without --audit"
+        )
+    if other := "--calibrate" if options.calibrate else "--threshold" if options.threshold else "":
+        if options.prevalence:
+            yield f"--prevalence is for validation's promise, which {other} replaces: leave out one of them"
+        if options.without_promise:
+            yield f"--without-promise is for validation's bands, which {other} replaces: leave out one of them"

@@ -20,15 +20,9 @@ WITHOUT_PROMISE = "pass --without-promise to apply the bands all the same"
 
 
 def promised_policy(
-    checkpoint: Checkpoint,
-    probabilities: np.ndarray | None,
-    *,
-    clean_rejected: float,
-    artifacts_kept: float,
-    prevalence: tuple[float, float] | None = None,
-    without_promise: bool = False,
-    decisions: Decisions | None = None,
-) -> Policy:
+    checkpoint: Checkpoint, probabilities: np.ndarray | None, *, clean_rejected: float, artifacts_kept: float,
+    prevalence: tuple[float, float] | None = None, without_promise: bool = False, decisions: Decisions | None = None,
+) -> Policy:  # fmt: skip
     """What the checkpoint's validation can promise about images with `probabilities` (n,), None if not known yet.
 
     Where it can promise nothing the bands are those of the checkpoint's model card, else there are none: all images go

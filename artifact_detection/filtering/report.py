@@ -33,19 +33,9 @@ NOTHING = Looking([], [])
 
 
 def write_report(
-    folder: Path,
-    judged: Sequence[Judged],
-    stores: Stores,
-    policy: Policy,
-    *,
-    lines: Sequence[str],
-    method: str = "",
-    comparisons: Sequence[Comparison] = (),
-    places: dict[str, Path],
-    model: str,
-    limit: int,
-    todo: Looking = NOTHING,
-) -> Path:
+    folder: Path, judged: Sequence[Judged], stores: Stores, policy: Policy, *, lines: Sequence[str], method: str = "",
+    comparisons: Sequence[Comparison] = (), places: dict[str, Path], model: str, limit: int, todo: Looking = NOTHING,
+) -> Path:  # fmt: skip
     """Write report.html and return its path.
 
     lines: the summary, plain text; method: how its estimate was made. places: where an image is now, by its path, if it

@@ -1,14 +1,12 @@
 """What a run found out, row by row, and as scores.csv."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from artifact_detection.detector.localization import Region, from_text
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
-from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy, Verdict
 from artifact_detection.filtering.store import Record, Stores
@@ -47,12 +45,6 @@ def need_of_a_look(row: Judged) -> tuple[int, float, str]:
 def regions_of(row: Judged) -> list[Region]:
     """What speaks against an image, the surest first: nothing does against one that is kept."""
     return [] if row.band in ("", KEEP) else from_text(row.record.regions)
-
-
-def count_bands(judged: Iterable[Judged]) -> dict[str, int]:
-    """Images by band, and files that could not be used as "error"."""
-    counts = Counter(row.band or "error" for row in judged)
-    return {name: counts[name] for name in (*BANDS, "error")}
 
 
 def write_scores(folder: Path, judged: Iterable[Judged], model: str) -> None:

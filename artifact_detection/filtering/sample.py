@@ -103,7 +103,10 @@ def draw(
     groups: dict[str, list[Judged]], size: int, policy: Policy, model: str, seed: int, earlier: int
 ) -> AuditSample:
     """Up to `size` images of each band, each set of them as likely as any other."""
-    chosen = {band: _choose(groups[band], size, [seed, number]) for number, band in enumerate(BANDS)}
+    chosen = {}
+    for number, band in enumerate(BANDS):
+        order = np.random.default_rng([seed, number]).permutation(len(groups[band]))
+        chosen[band] = [groups[band][n] for n in order[:size]]
     mixed = [(band, row) for band in AUDITED for row in chosen[band]]
     mixed = [mixed[n] for n in np.random.default_rng([seed, len(BANDS)]).permutation(len(mixed))]
     mixed += [(REVIEW, row) for row in chosen[REVIEW]]  # after those that the bounds wait for
@@ -114,10 +117,6 @@ def draw(
     population, digest = ({band: of(groups[band]) for band in BANDS} for of in (len, _digest))
     everything = _digest(row for band in BANDS for row in groups[band])
     return AuditSample(size, seed, model, policy.edges(), population, digest, everything, earlier, drawn=drawn)
-
-
-def _choose(rows: Sequence[Judged], size: int, seed: Sequence[int]) -> list[Judged]:
-    return [rows[n] for n in np.random.default_rng(seed).permutation(len(rows))[:size]]
 
 
 def write_sample(folder: Path, sample: AuditSample) -> AuditSample:
@@ -149,32 +148,21 @@ def read_sample(folder: Path) -> AuditSample | None:
         raise SampleError(f"{path} is damaged: delete it and {SAMPLE} to draw a new sample") from error
     if not table.exists() or sha256_file(table) != sample.checksum:
         return sample
-    return replace(sample, drawn=tuple(map(_drawn, read_table(table, COLUMNS))))
-
-
-def _drawn(row: dict[str, str]) -> Drawn:
-    return Drawn(
-        row["path"], row["sha256"], row["band"], float(row["probability"]), float(row["inclusion"]), int(row["order"])
-    )
+    kinds = {"path": str, "sha256": str, "band": str, "probability": float, "inclusion": float, "order": int}
+    rows = ({name: kind(row[name]) for name, kind in kinds.items()} for row in read_table(table, COLUMNS))
+    return replace(sample, drawn=tuple(Drawn(**row) for row in rows))
 
 
 def update(
-    folder: Path,
-    before: AuditSample | None,
-    groups: dict[str, list[Judged]],
-    size: int | None,
-    policy: Policy,
+    folder: Path, before: AuditSample | None, groups: dict[str, list[Judged]], size: int | None, policy: Policy,
     model: str,
-) -> AuditSample | None:
+) -> AuditSample | None:  # fmt: skip
     """The sample that holds from now on: the one before, or, if `size` asks for it, a new one."""
-    if size is None or (
-        before and before.drawn and before.size == size and not changed_bands(before, groups)
-    ):  # fmt: skip
+    if size is None or (before and before.drawn and before.size == size and not changed_bands(before, groups)):
         return before
-    seed, earlier = (before.seed + 1, before.earlier + _was_looked_at(before, policy.decisions)) if before else (0, 0)
+    seed = earlier = 0
+    if before:  # what was seen of it may have been a reason to draw again, said or not; of a lost one nobody knows
+        is_decided = any(row.key in policy.decisions for row in before.drawn)
+        was_looked_at = before.stated or not before.drawn or is_decided
+        seed, earlier = before.seed + 1, before.earlier + was_looked_at
     return write_sample(folder, draw(groups, size, policy, model, seed, earlier))
-
-
-def _was_looked_at(sample: AuditSample, decisions: Decisions) -> bool:
-    """Whether what was seen may have been a reason to draw again, said or not; of a lost sample nobody knows."""
-    return sample.stated or not sample.drawn or any(row.key in decisions for row in sample.drawn)

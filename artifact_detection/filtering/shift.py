@@ -56,7 +56,7 @@ def compare(judged: Sequence[Judged]) -> list[Comparison]:
     kept = np.array([row.band == KEEP for row in usable], dtype=bool)
     if min(kept.sum(), (~kept).sum()) < FEWEST:
         return []
-    values = np.stack([row.record.measure_values() for row in usable])  # (n, measures)
+    values = np.stack([np.frombuffer(row.record.measures, np.float32) for row in usable])  # (n, measures)
     scenes = scene_groups(np.stack([np.frombuffer(row.record.layout, np.uint8) for row in usable]))
     tests = [_compare_numbers(name, column, kept) for name, column in zip(MEASURES, values.T, strict=True)]
     tests.append(_compare_groups(scenes, kept))

@@ -54,9 +54,8 @@ def _batches(items: Sequence[Item], size: int) -> list[list[Item]]:
 
 def score_batches(scorer: Scorer, batches: Sequence[list[Item]], store: Store, thumbnails: bool, threads: int) -> None:
     """Score items and store their records, a batch at a time; reading, scoring and writing overlap."""
-    read_ahead = prepared_batches(
-        partial(prepare, preprocessing=scorer.preprocessing, thumbnail=thumbnails), batches, threads
-    )
+    ready = partial(prepare, preprocessing=scorer.preprocessing, thumbnail=thumbnails)
+    read_ahead = prepared_batches(ready, batches, threads)
     parallel, total = scorer.engine.parallel, sum(map(len, batches))
     score = partial(_score_batch, scorer, own_maps=thumbnails)
     scored = in_order(score, read_ahead, parallel, parallel)
@@ -132,15 +131,8 @@ def rescore_near_thresholds(scorer: Scorer, items: Sequence[Item], stores: Store
     def scores(images: list[torch.Tensor]) -> list[dict]:
         return [{"probability": probability, "exact": True} for probability in exact.score(images).tolist()]
 
-    lacking = _lacking(_batches(items, SETTLED_BATCH), stores, lambda record: record.exact)
-    _complete(
-        lacking,
-        stores,
-        partial(_views, change=lambda pixels: [pixels], scorer=scorer),
-        scores,
-        "near a threshold",
-        threads,
-    )
+    views = partial(_views, change=lambda pixels: [pixels], scorer=scorer)
+    _complete(items, SETTLED_BATCH, lambda record: record.exact, stores, views, scores, "near a threshold", threads)
 
 
 def _views(item: Item, change: Callable[[np.ndarray], Iterable[np.ndarray]], scorer: Scorer) -> list[torch.Tensor]:
@@ -160,9 +152,8 @@ def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int)
         probabilities = scorer.score(images).reshape(-1, len(GENTLE)).tolist()
         return [{"lowest": min(row), "highest": max(row)} for row in probabilities]
 
-    size = max(1, scorer.batch // len(GENTLE))
-    lacking = _lacking(_batches(items, size), stores, lambda record: record.lowest is not None)
-    _complete(lacking, stores, partial(_views, change=reencode, scorer=scorer), extremes, "re-encoding", threads)
+    size, views = max(1, scorer.batch // len(GENTLE)), partial(_views, change=reencode, scorer=scorer)
+    _complete(items, size, lambda record: record.lowest is not None, stores, views, extremes, "re-encoding", threads)
 
 
 def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
@@ -184,25 +175,16 @@ def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads:
         coarse = (cv2.resize(one, (HEATMAP, HEATMAP), interpolation=cv2.INTER_AREA) for one in whole)
         return [{"heatmap": _as_bytes(one)} for one in coarse]
 
-    lacking = _lacking(_batches(items, HEATMAP_BATCH), stores, lambda record: bool(record.heatmap))
-    _complete(lacking, stores, view, coarse_maps, "heat maps", threads)
-
-
-def _lacking(batches: Sequence[list[Item]], stores: Stores, has: Callable[[Record], bool]) -> list[list[Item]]:
-    """The batches in which an item lacks something."""
-    # whole batches, as a run that was not interrupted makes them
-    return [batch for batch in batches if not all(has(stores.find(item, COLUMNS)) for item in batch)]
+    _complete(items, HEATMAP_BATCH, lambda record: record.heatmap, stores, view, coarse_maps, "heat maps", threads)
 
 
 def _complete(
-    batches: Sequence[list[Item]],
-    stores: Stores,
-    views: Callable[[Item], list],
-    find_out: Callable[[list], list[dict]],
-    description: str,
-    threads: int,
-) -> None:
-    """Add what `find_out` says of the views of each item to its record."""
+    items: Sequence[Item], size: int, has: Callable[[Record], object], stores: Stores, views: Callable[[Item], list],
+    find_out: Callable[[list], list[dict]], description: str, threads: int,
+) -> None:  # fmt: skip
+    """Add what `find_out` says of the views of each item, `size` at a time, to its record, where it `has` that not."""
+    # whole batches, as a run that was not interrupted makes them
+    batches = [batch for batch in _batches(items, size) if not all(has(stores.find(item, COLUMNS)) for item in batch)]
     ready = prepared_batches(views, batches, threads)
     with tqdm(total=sum(map(len, batches)), desc=description, unit="img", disable=None) as bar:
         for batch, images in zip(batches, ready, strict=True):

@@ -8,11 +8,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-
-import numpy as np
 
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.images.decoding import ACCEPTED
@@ -59,9 +58,6 @@ class Record:
     def of(cls, item: Item, **values) -> "Record":
         return cls(item.path, *item.stamp, **values)
 
-    def measure_values(self) -> np.ndarray:
-        return np.frombuffer(self.measures, np.float32)
-
     @property
     def stamp(self) -> tuple[int, int, int]:
         return self.offset, self.bytes, self.mtime_ns
@@ -73,16 +69,13 @@ STAMP = ("path", "offset", "bytes", "mtime_ns")
 LIGHT = COLUMNS[: COLUMNS.index("thumbnail")]  # the first fields of a Record, in their order
 
 
-class Store:
+class Store(AbstractContextManager):
     """The records of one process. Others may read its file; only one process writes to it."""
 
     def __init__(self, path: Path):
         self.path, self.committed = path, -math.inf
         self.connection = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
         self.connection.execute(f"CREATE TABLE IF NOT EXISTS records ({', '.join(COLUMNS)}, PRIMARY KEY (path))")
-
-    def __enter__(self) -> "Store":
-        return self
 
     def __exit__(self, failure: type | None, *_) -> None:
         if failure is None:
@@ -112,14 +105,11 @@ class Store:
         return row and Record(**dict(zip(columns, row, strict=True)) | {"path": path})
 
 
-class Stores:
+class Stores(AbstractContextManager):
     """The records of all processes. Whoever changes a record does it in the store that holds it."""
 
     def __init__(self, folder: Path, key: str):
         self.stores = [Store(path) for path in sorted(folder.glob(f"{key}-*{SUFFIX}"))]
-
-    def __enter__(self) -> "Stores":
-        return self
 
     def __exit__(self, *_) -> None:
         for store in self.stores:

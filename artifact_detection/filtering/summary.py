@@ -1,6 +1,7 @@
 """What a run comes to: counts, what is probably wrong among them, and what could not be used."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation.bands import KEEP, REJECT
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering.acceptance import AuditStatement
+from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.estimates import METHOD, CountEstimate, Estimates, NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.inputs import Inputs
 from artifact_detection.filtering.policy import BY_A_PERSON, Policy
-from artifact_detection.filtering.results import Judged, count_bands
+from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.shift import Comparison, compare
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import first_of, printable_path
@@ -95,21 +97,18 @@ def _text(estimate: CountEstimate, percent: bool = False) -> str:
 
 
 def summarize(
-    judged: Sequence[Judged],
-    found: Inputs,
-    rules: Policy,
-    scorer: Scorer,
-    not_placed: Sequence[str] = (),
+    judged: Sequence[Judged], found: Inputs, rules: Policy, scorer: Scorer, not_placed: Sequence[str] = (),
     audit: AuditStatement | None = None,
-) -> FilterSummary:
+) -> FilterSummary:  # fmt: skip
     estimates, method = _estimate(judged, rules, scorer.checkpoint)
+    counts = Counter(row.band or "error" for row in judged)
     return FilterSummary(
         model=scorer.model_id,
         engine=scorer.engine.name,
         images=len(judged),
         repeated=found.repeated,
         others=dict(sorted(found.others.items())),
-        bands=count_bands(judged),
+        bands={name: counts[name] for name in (*BANDS, "error")},
         promises=rules.sentences(),
         estimates=estimates,
         method=method,
@@ -127,11 +126,9 @@ def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: Checkpoint) -
     if validation is None:
         return None, "the checkpoint holds no validation scores"
     usable = [row for row in judged if row.band]
-    outcome = Outcome(
-        np.array([row.record.probability for row in usable]),
-        np.array([row.band for row in usable]),
-        np.array([row.verdict.reason == BY_A_PERSON for row in usable], dtype=bool),
-    )
+    probabilities = np.array([row.record.probability for row in usable])
+    decided = np.array([row.verdict.reason == BY_A_PERSON for row in usable], dtype=bool)
+    outcome = Outcome(probabilities, np.array([row.band for row in usable]), decided)
     try:
         labelled = Scores.judging(validation)
         if (rules.temperature, rules.shift) != (1, 0):

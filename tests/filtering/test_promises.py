@@ -11,12 +11,12 @@ from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, Checkpoi
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering import estimates
-from artifact_detection.filtering.calibration import DecidedSample, calibrated_policy
+from artifact_detection.filtering.calibration import calibrated_policy
 from artifact_detection.filtering.decisions import key_of
 from artifact_detection.filtering.estimates import NoEstimateError, Outcome, estimate
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
 from artifact_detection.filtering.promises import promised_policy
-from artifact_detection.filtering.sample import digest_of
+from artifact_detection.filtering.sample import AuditSample, Drawn, digest_of
 from artifact_detection.filtering.store import Record
 from tests.evaluation.simulation import draw, most
 
@@ -165,9 +165,7 @@ def test_injected_validation_is_named_and_places_nothing():
     policy = promised_policy(model, images, **LIMITS)
     text = " ".join(policy.sentences())
     assert policy.edges() == (None, None)
-    assert (
-        "for injected artifacts" in text and "injected artifacts, 50% of its images: nothing is known" in text
-    )
+    assert "for injected artifacts" in text and "injected artifacts, 50% of its images: nothing is known" in text
     assert None not in promised_policy(model, images, **LIMITS, without_promise=True).edges()
 
 
@@ -211,17 +209,20 @@ def user(rng, count: int, prevalence: float, distance: float) -> tuple[np.ndarra
     return targets, [Record(str(n), -1, 1, 1, sha256="s", probability=p) for n, p in scores]
 
 
-def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, float]) -> DecidedSample:
+def drawn_by_band(rng, records: list[Record], size: int, edges: tuple[float, float]) -> AuditSample:
     """`size` images of each band; the whole set is one band where both edges are 0."""
     p = np.array([one.probability for one in records])
-    bands, rows, inclusion = manual_bands([*edges]).decide(p), [], []
+    bands, drawn = manual_bands([*edges]).decide(p), []
     for band in np.unique(bands):
         members = np.flatnonzero(bands == band)
         chosen = rng.permutation(members)[:size]
-        rows += chosen.tolist()
-        inclusion += [len(chosen) / len(members)] * len(chosen)
-    keys, images = [(str(row), "s") for row in rows], digest_of(map(key_of, records))
-    return DecidedSample(keys, bands[rows], p[rows], np.array(inclusion), images)
+        drawn += [Drawn(str(row), "s", band, p[row], len(chosen) / len(members), 0) for row in chosen]
+    everything = digest_of(map(key_of, records))
+    return AuditSample(size, 0, "", edges, {}, {}, everything, drawn=tuple(drawn))
+
+
+def decided_rightly(sample: AuditSample, targets: np.ndarray) -> dict[tuple[str, str], str]:
+    return {row.key: REJECT if targets[int(row.path)] else KEEP for row in sample.drawn}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_bands_from_a_sample_of_the_images_keep_their_promise(size, edges):
     p = np.array([one.probability for one in records])
     for _ in range(200):
         sample = drawn_by_band(rng, records, size, edges)
-        decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+        decided = decided_rightly(sample, targets)
         policy = calibrated_policy(records, decided, sample, **LIMITS)
         bands = policy.bands.decide(policy.calibrated(p))
         for n, (band, wrong, limit) in enumerate(((REJECT, 0, 0.1), (KEEP, 1, 0.05))):
@@ -249,7 +250,7 @@ def test_what_is_not_decided_counts_as_wrong():
     rng = np.random.default_rng(0)
     targets, records = user(rng, 2000, 0.3, 6.0)
     sample = drawn_by_band(rng, records, 300, (0.0, 0.0))
-    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    decided = decided_rightly(sample, targets)
     assert calibrated_policy(records, decided, sample, **LIMITS).certified
     half = dict(list(decided.items())[::2])
     policy = calibrated_policy(records, half, sample, **LIMITS)
@@ -277,7 +278,7 @@ def test_a_sample_by_band_needs_the_scores_that_it_was_drawn_with():
     rng = np.random.default_rng(0)
     targets, records = user(rng, 500, 0.3, 3.0)
     sample = drawn_by_band(rng, records, 60, (0.4, 0.9))
-    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    decided = decided_rightly(sample, targets)
     for record in records:
         record.probability = 1 - record.probability
     assert "scores that have changed" in " ".join(calibrated_policy(records, decided, sample, **LIMITS).sentences())
@@ -294,7 +295,7 @@ def test_a_sample_of_other_images_certifies_nothing(change):
     rng = np.random.default_rng(0)
     targets, records = user(rng, 2000, 0.3, 6.0)
     sample = drawn_by_band(rng, records, 300, (0.0, 0.0))
-    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    decided = decided_rightly(sample, targets)
     other = next(record for record in records if key_of(record) not in decided)
     if change == "new":
         records.append(replace(other, path="new"))
@@ -310,7 +311,7 @@ def test_a_sample_of_other_images_certifies_nothing(change):
 def test_a_further_sample_says_what_all_promises_are_worth():
     rng = np.random.default_rng(0)
     targets, records = user(rng, 2000, 0.3, 6.0)
-    sample = replace(drawn_by_band(rng, records, 300, (0.0, 0.0)), number=2)
-    decided = {key: REJECT if targets[int(key[0])] else KEEP for key in sample.keys}
+    sample = replace(drawn_by_band(rng, records, 300, (0.0, 0.0)), earlier=1)
+    decided = decided_rightly(sample, targets)
     policy = calibrated_policy(records, decided, sample, **LIMITS)
     assert policy.certified and "sample 2" in policy.sentences()[-1] and "up to 20%" in policy.sentences()[-1]
