@@ -49,7 +49,16 @@ from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_ear
 from artifact_detection.filtering.options import parse_arguments
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import SUFFIX, Record, Store, Stores, database, earlier_versions, forget_all
+from artifact_detection.filtering.store import (
+    SUFFIX,
+    Record,
+    Store,
+    Stores,
+    database,
+    earlier_versions,
+    forget_all,
+    is_damage,
+)
 from artifact_detection.system.files import is_replaceable
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
@@ -83,10 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(f"filter_images: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
-    except sqlite3.OperationalError as error:  # of the disk, or of another process
-        print(f"filter_images: {options.out / WORK}: {error}. No file is lost; run it again", file=sys.stderr)
     except sqlite3.DatabaseError as error:
-        print(f"filter_images: {options.out / WORK}: {error}. Delete its *{SUFFIX}; only scores go", file=sys.stderr)
+        remedy = f"Delete its *{SUFFIX}; only scores go" if is_damage(error) else "No file is lost; run it again"
+        print(f"filter_images: {options.out / WORK}: {error}. {remedy}", file=sys.stderr)
     except KeyboardInterrupt:
         print("filter_images: stopped. No file is lost; run it again to go on", file=sys.stderr)
         return 130
@@ -109,7 +117,7 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         try:
             rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) or crew.world > 1:
+            if not is_damage(error) or crew.world > 1:
                 raise
             work = options.out / WORK
             print(f"filter_images: the scores in {work} are damaged ({error}): all are scored again", file=sys.stderr)
@@ -157,14 +165,17 @@ def gather(options: argparse.Namespace, manifest: Manifest[actions.Placement]) -
     items = options.out / WORK / ITEMS
     found = Inputs.scan(options.inputs, options.out)
     actions.refuse(options.action, found.items)
+    folders = [path for path in options.inputs if os.path.isdir(path)]
+    roots = [*folders, *{os.path.dirname(item.origin) for item in found.items}]
+    manifest.own.admit(roots, write=False)
+    manifest.refuse_strange(actions.read_placements(manifest))  # before anything is read on its word
     if export.MASKS in options.export:
         export.claim_masks(options.out, MAKER)
     found.items = in_earlier_order(found.items, read_items(items), actions.places(manifest))
     if not found.items:
         raise InputError(f"no image in {', '.join(options.inputs)}")
     write_items(items, found.items)
-    folders = [path for path in options.inputs if os.path.isdir(path)]
-    manifest.own.admit([*folders, *{os.path.dirname(item.origin) for item in found.items}])
+    manifest.own.admit(roots)
     return found
 
 

@@ -68,10 +68,11 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     """Sort the source into the output; return the exit code."""
     roots = {path.parent for path in options.table.files()} if options.listed else set()
     roots |= {(options.source / split).resolve() for split in options.splits if not options.listed}
-    manifest.own.admit(roots, write=not options.dry_run)
     earlier = placed_rows(manifest)
+    manifest.own.admit(roots, write=False)
     manifest.refuse_strange(earlier)
     refusals.refuse_other_settings(earlier, options)
+    manifest.own.admit(roots, write=not options.dry_run)
     found = find(options)
     refusals.refuse_unknown_words(found, options)
     if not options.yes:

@@ -17,9 +17,14 @@ CLASS_COLOURS = {CLEAN: BLUE, ARTIFACT: RED}
 
 def save(figure: Figure, path: str | Path, dpi: int = 120) -> None:
     """Write a figure as PNG; the file appears whole or not at all."""
+    write_atomic(path, png(figure, dpi))
+
+
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def panels(

@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 
 from artifact_detection.attempts.protocols import Job
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.tables import frame_text
 
 FALSE_ALARMS = 0.05  # the share of clean images lost at which recall is compared
 KEY = ["protocol", "attempt", "seed"]
@@ -63,7 +64,7 @@ class Results:
         path = self._predictions(job.protocol.name, job.attempt.name, job.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = predictions.assign(probability=predictions["probability"].round(5))
-        write_atomic(path, gzip.compress(columns.to_csv(index=False).encode(), mtime=0))
+        write_atomic(path, gzip.compress(frame_text(columns).encode(), mtime=0))
         for name, table in (("history.csv", history), ("results.csv", rows)):
             earlier = self._table(name)
             others = earlier.drop(index=_matching(earlier, job).index)

@@ -13,8 +13,8 @@ from artifact_detection.audit.checks import STOP, Check, run_checks, worst
 from artifact_detection.audit.dataset import Audit, audit_dataset
 from artifact_detection.audit.report import render
 from artifact_detection.labels import DEFAULT_PATTERN
-from artifact_detection.system.files import write_atomic
 from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.ownership import refuse_named, write_named
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -34,15 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # a name must not stop it on a terminal without UTF-8
     keep_freed_memory(large=False)
     try:
+        refuse_named(options.csv, options.html)
         audit = audit_dataset(options.folder, options.pattern, options.artifact_label, cache=not options.no_cache)
         if audit.table.empty:
             return _fail(f"{options.folder}: no image file")
         checks = run_checks(audit)
         _print(audit, checks)
         if options.csv:
-            write_atomic(options.csv, audit.table.drop(columns="path").to_csv(index=False))
+            write_named(options.csv, audit.table.drop(columns="path").to_csv(index=False))
         if options.html:
-            write_atomic(options.html, render(audit, checks))
+            write_named(options.html, render(audit, checks))
     except (OSError, ValueError) as error:
         return _fail(str(error))
     return int(worst(checks) == STOP or len(audit.usable) < len(audit.table) or bool(audit.listing.missed))

@@ -2,7 +2,7 @@
 
     python -m artifact_detection.evaluation.metrics predictions.csv [--artifact-label 0]
 
-prints the summary and writes `metrics.json`. Every image counts: nothing is averaged over batches. What
+prints the summary; --out FILE also writes it. Every image counts: nothing is averaged over batches. What
 cannot be computed (a class is absent, nothing is predicted) is NaN with its reason.
 
 Point values are scikit-learn's. Intervals: Wilson for proportions; Wilson on F* = TP / (TP + FP + FN),
@@ -25,7 +25,7 @@ from artifact_detection.evaluation.predictions import CUT, polarity_question, re
 from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
-from artifact_detection.system.files import write_atomic
+from artifact_detection.system.ownership import refuse_named, write_named
 from artifact_detection.system.paths import printable
 
 
@@ -231,7 +231,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--artifact-label", help='word that means "artifacts" in labels and predictions; asked for if it is unclear')
     add("--pattern", default=DEFAULT_PATTERN, help="file name -> label, if there is no label column")
     add("--threshold", type=float, help="cut the probabilities here instead of reading the predictions")
-    add("--out", type=Path, default=Path("metrics.json"), help="default: %(default)s, in the working folder")
+    add("--out", type=Path, metavar="FILE", help="also write the summary there, as JSON")
     return parser.parse_args(arguments)
 
 
@@ -239,9 +239,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: done; 1: done, but rows were left out; 2: nothing usable or wrong usage."""
     options = parse_arguments(arguments)
     try:
+        refuse_named(options.out)
         table = read_predictions(options.predictions, options.artifact_label, options.pattern)
         summary = summarize_table(table, options.threshold)
-        write_atomic(options.out, json.dumps(summary.as_dict(), indent=2) + "\n")
+        if options.out:
+            write_named(options.out, json.dumps(summary.as_dict(), indent=2) + "\n")
     except (OSError, ValueError) as error:
         text, name = printable(error), printable(options.predictions)
         print(f"error: {text if name in text else f'{name}: {text}'}", file=sys.stderr)

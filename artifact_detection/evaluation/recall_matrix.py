@@ -22,9 +22,7 @@ from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.injection.dataset import InjectionError, name_problems, named_kinds, pick_images
 from artifact_detection.intervals import wilson
-from artifact_detection.system import run_files
-from artifact_detection.system.files import write_atomic
-from artifact_detection.system.ownership import OwnFolder
+from artifact_detection.system.ownership import refuse_named, write_named
 
 TABLE, PICTURE = "recall_matrix.csv", "recall_matrix.png"
 CLEAN_ROW = "clean"  # the row that holds the false alarms on the same images, severity 0
@@ -107,24 +105,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def claim(out: Path) -> None:
-    """Make sure that the folder's files of our names are ours. Raises NotOursError."""
-    out.mkdir(parents=True, exist_ok=True)
-    known = OwnFolder.find(out)
-    if not (known and known.maker == run_files.MAKER):  # a run folder is where it belongs
-        OwnFolder.claim(out, "recall_matrix", (TABLE, PICTURE))
-
-
 def run(options: argparse.Namespace) -> int:
     """Measure a checkpoint; write recall_matrix.csv and .png; return the exit code."""
     scorer, kinds = load_predictor(options.checkpoint), named_kinds(options.kinds)
     images, problems = pick_images(options.images, options.count, options.seed)
     rng, threshold = np.random.default_rng(options.seed), scorer.checkpoint.threshold
     out = options.out or options.checkpoint.parent
-    claim(out)
+    out.mkdir(parents=True, exist_ok=True)
+    refuse_named(out / TABLE, out / PICTURE)
     table = recall_matrix(scorer.probabilities, images, kinds, options.severity, rng, threshold)
-    write_atomic(out / TABLE, table.to_csv(index=False))
-    figures.save(plot_recall_matrix(table), out / PICTURE)
+    write_named(out / TABLE, table.to_csv(index=False))
+    write_named(out / PICTURE, figures.png(plot_recall_matrix(table)))
     print(table.round(3).to_string(index=False))
     print(f"written to {out / TABLE} and .png; threshold {threshold:.3f}")
     return name_problems(problems)

@@ -148,7 +148,6 @@ def place(judged: list[Judged], manifest: Manifest[Placement], mode: str, model:
     """
     planned, problems = plan(judged, mode, model)
     earlier = read_placements(manifest)
-    manifest.refuse_strange(earlier)
     sources = {row.item.origin for row in judged}
     strange = [row for row in earlier if str(row.source) not in sources]
     foreign = sum(os.path.lexists(row.source) or _is_there(row, manifest) for row in strange)

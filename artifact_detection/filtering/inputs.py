@@ -184,11 +184,13 @@ def write_items(path: Path, items: Iterable[Item]) -> None:
 
 def read_items(path: Path) -> list[Item]:
     """What `write_items` wrote; nothing if it is not there or damaged: then only the order is lost."""
+    if not path.is_file():  # a pipe would be waited for
+        return []
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
             rows = csv.DictReader(handle, strict=True)
             return [Item(**row | {name: int(row[name]) for name in ("offset", "bytes", "mtime_ns")}) for row in rows]
-    except (FileNotFoundError, ValueError, KeyError, TypeError, csv.Error):
+    except (ValueError, KeyError, TypeError, csv.Error):
         return []
 
 

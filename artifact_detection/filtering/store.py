@@ -1,12 +1,14 @@
 """What is known of every image so far, on disk: a SQLite file a process, so that a kill at any moment loses nothing.
 
-A transaction is a second's batches of records: each is there as a whole or not at all.
+A transaction is a second's batches of records: each is there as a whole or not at all. What a disk has changed since
+is noticed: SQLite sees what makes its file unreadable, a checksum of each record the rest.
 """
 
 import math
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
@@ -19,9 +21,13 @@ from artifact_detection.images.measure import COLOURS
 
 MEASURES = ("brightness", "deviation", "sharpness", "saturation", *COLOURS)
 LAYOUT = 4  # the side of the tiny colour picture that tells scenes apart
-SUFFIX = f".3.{ACCEPTED}.sqlite"  # the number of the format, and of what was accepted: others are left alone
+SUFFIX = f".4.{ACCEPTED}.sqlite"  # the number of the format, and of what was accepted: others are left alone
 COMMIT_EVERY = 1.0  # seconds: the most that a kill can cost, and less work than a commit for each batch
 BUSY = 60.0  # seconds to wait for a file that another process reads
+PASSING = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -67,15 +73,28 @@ _values = attrgetter(*(one.name for one in fields(Record)[1:]))
 COLUMNS = tuple(one.name for one in fields(Record))
 STAMP = ("path", "offset", "bytes", "mtime_ns")
 LIGHT = COLUMNS[: COLUMNS.index("thumbnail")]  # the first fields of a Record, in their order
+STORED = (*LIGHT, "checksum", *COLUMNS[len(LIGHT) :])
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is to blame, so that trying again is in vain; else a disk, or another process."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in PASSING
 
 
 class Store(AbstractContextManager):
-    """The records of one process. Others may read its file; only one process writes to it."""
+    """The records of one process. Others may read its file; only one process writes to it.
+
+    Everything raises sqlite3.DatabaseError if the file is damaged or cannot be used, see `is_damage`.
+    """
 
     def __init__(self, path: Path):
         self.path, self.committed = path, -math.inf
         self.connection = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
-        self.connection.execute(f"CREATE TABLE IF NOT EXISTS records ({', '.join(COLUMNS)}, PRIMARY KEY (path))")
+        self.connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        try:
+            self.connection.execute(f"CREATE TABLE IF NOT EXISTS records ({', '.join(STORED)}, PRIMARY KEY (path))")
+        except UnicodeDecodeError as error:  # even its words about the file are damaged
+            raise sqlite3.DatabaseError("file is not a database") from error
 
     def __exit__(self, failure: type | None, *_) -> None:
         if failure is None:
@@ -85,7 +104,8 @@ class Store(AbstractContextManager):
     def add(self, records: Iterable[Record]) -> None:
         """Write these records, all or none. They are on the disk within COMMIT_EVERY, or after `commit`."""
         rows = ((os.fsencode(record.path), *_values(record)) for record in records)
-        self.connection.executemany(f"REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+        sealed = ((*row[: len(LIGHT)], _checksum(row), *row[len(LIGHT) :]) for row in rows)
+        self.connection.executemany(f"REPLACE INTO records VALUES ({', '.join('?' * len(STORED))})", sealed)
         if time.monotonic() - self.committed >= COMMIT_EVERY:
             self.commit()
 
@@ -94,15 +114,35 @@ class Store(AbstractContextManager):
         self.committed = time.monotonic()
 
     def read(self, columns: tuple[str, ...]) -> Iterator[tuple]:
-        """These columns of every record; a path first of them is text."""
-        for path, *values in self.connection.execute(f"SELECT {', '.join(columns)} FROM records"):
+        """These columns of every record, the first of them the path, as text."""
+        for row in self.connection.execute(f"SELECT {', '.join(columns)}, checksum FROM records"):
+            path, *values = _sound(row, columns)
             yield os.fsdecode(path), *values
 
     def find(self, path: str, columns: tuple[str, ...] = LIGHT) -> Record | None:
         """The record of a path, with these columns only; the others have their default."""
-        query = f"SELECT {', '.join(columns)} FROM records WHERE path = ?"
+        query = f"SELECT {', '.join(columns)}, checksum FROM records WHERE path = ?"
         row = self.connection.execute(query, (os.fsencode(path),)).fetchone()
-        return row and Record(**dict(zip(columns, row, strict=True)) | {"path": path})
+        return row and Record(**dict(zip(columns, _sound(row, columns), strict=True)) | {"path": path})
+
+
+def _checksum(row: tuple) -> int:
+    """Of the first columns of a record, LIGHT."""
+    plain = [int(value) if isinstance(value, bool) else value for value in row[: len(LIGHT)]]
+    return zlib.crc32(repr(plain).encode())
+
+
+def _sound(row: tuple, columns: tuple[str, ...]) -> tuple:
+    """The row without the checksum behind it. Raises sqlite3.DatabaseError if it is not what was written.
+
+    Of some of the columns of LIGHT, and of pictures, only the kind is looked at.
+    """
+    *values, checksum = row
+    is_other = columns[: len(LIGHT)] == LIGHT and checksum != _checksum(values)
+    blobs = [value for name, value in zip(columns, values, strict=True) if name in ("path", "thumbnail", "heatmap")]
+    if is_other or not all(isinstance(value, bytes) for value in blobs):
+        raise sqlite3.DatabaseError("a record has changed on the disk")
+    return tuple(values)
 
 
 class Stores(AbstractContextManager):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -72,7 +73,7 @@ def empty() -> Measurements:
 
 def load(path: str | Path | None) -> Measurements:
     """What `save` wrote; nothing if there is no such file, or it is damaged or of another version."""
-    if path is None or not os.path.exists(path):
+    if path is None or not os.path.isfile(path):
         return empty()
     try:
         digest, _, data = Path(path).read_bytes().partition(b"\n")
@@ -89,7 +90,10 @@ def load(path: str | Path | None) -> Measurements:
 
 
 def save(measured: Measurements, path: str | Path) -> None:
-    """Write the latest row of every file that still exists. In a folder that is read-only, do nothing."""
+    """Write the latest row of every file that still exists.
+
+    Nothing is done in a folder that is read-only, or where anything else than a cache has this name.
+    """
     table = measured.table.drop_duplicates("path", keep="last")
     latest = measured.take(table.index[[os.path.exists(name) for name in table["path"]]])
     columns = {
@@ -100,4 +104,15 @@ def save(measured: Measurements, path: str | Path) -> None:
     np.savez(buffer, version=VERSION, thumbnails=latest.thumbnails, **columns)
     with suppress(OSError):
         data = buffer.getvalue()
+        if os.path.lexists(path) and not _is_cache(path):
+            return
         write_atomic(path, hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+
+
+def _is_cache(path: str | Path) -> bool:
+    """Whether it is empty or starts as `save` starts it: a checksum in hex, a ZIP file; one of them may be damaged."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as handle:
+        head = handle.read(67)
+    return not head or bool(re.match(rb"[0-9a-f]{64}\n", head)) or head[64:] == b"\nPK"

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 done, but some files could not be used (listed); 2 wrong u
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from artifact_detection.injection.dataset import (
 from artifact_detection.injection.sheet import contact_sheet
 from artifact_detection.labels import Prevalence
 from artifact_detection.system.locks import FolderBusyError
+from artifact_detection.system.ownership import refuse_named, write_named
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -38,7 +40,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--images", type=Path, required=True, help="folder with clean images, searched through")
     add("--out", type=Path, help="folder for the labelled set")
-    add("--sheet", type=Path, metavar="FILE", help="draw every kind and severity into one picture")
+    add("--sheet", type=Path, metavar="FILE", help="every kind and severity in one picture (PNG)")
     add("--prevalence", type=float, default=Settings.prevalence, help="share of artifacts (default %(default)s)")
     add("--seed", type=int, default=0)
     kinds = {"nargs": "+", "default": list(KINDS), "metavar": "KIND"}
@@ -69,9 +71,12 @@ def make_set(options: argparse.Namespace) -> int:
 
 def make_sheet(options: argparse.Namespace) -> int:
     """Write the contact sheet; return the exit code."""
+    refuse_named(options.sheet)
     images, problems = pick_images(options.images, len(KINDS), options.seed)
     sheet = Image.fromarray(contact_sheet(images, tile=112, columns=4, seed=options.seed))
-    sheet.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(options.sheet, optimize=True)
+    picture = io.BytesIO()
+    sheet.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
+    write_named(options.sheet, picture.getvalue())
     print(f"written to {options.sheet}")
     return name_problems(problems)
 

@@ -5,12 +5,15 @@
     OUT/unusable.csv                      what could not be used, and why
     OUT/masks/{train,test}/…              on request: 255 where the artifact changed a pixel
 
+A file that is there already and holds anything else, because somebody changed it, is named and left as it is.
+
 Near-duplicate bases form a group, and a group stands in one split only, so no identity that can be recognised as
 one is on both sides. The same images, settings and seed give the same bytes, so a killed run is simply run again.
 """
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +35,12 @@ from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.ownership import NotOursError, OwnFolder
-from artifact_detection.system.paths import WORK, lies_in
+from artifact_detection.system.paths import WORK, lies_in, printable_path
+from artifact_detection.system.tables import frame_text, write_table
 from artifact_detection.system.threads import cores
 
 SPLITS = ("train", "test")
+SETTINGS, TABLE, UNUSABLE = "settings.json", "injected.csv", "unusable.csv"
 COLUMNS = ["file", "base", "group", "kind", "severity", "x0", "y0", "x1", "y1"]
 T = TypeVar("T")
 
@@ -150,19 +155,29 @@ def render(job: PlannedImage, settings: Settings) -> tuple[np.ndarray, np.ndarra
     return inject(image, job.kind, job.severity, np.random.default_rng((settings.seed, job.index)))
 
 
-def _write(job: PlannedImage, images: Path, out: Path, settings: Settings) -> dict | ImageError:
-    """Write one file and, on request, its mask; returns its row of injected.csv."""
+def _write(job: PlannedImage, images: Path, out: Path, settings: Settings) -> tuple[dict | None, list[ImageError]]:
+    """Write one file and, on request, its mask; returns its row of injected.csv, if any, and what went wrong."""
     try:
         pixels, mask = render(job, settings)
     except ImageError as error:
-        return error
-    write_atomic(out / job.name, _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)), out / WORK)
+        return None, [error]
+    files = {out / job.name: cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)}
     if settings.masks:
-        write_atomic(out / "masks" / job.name, _png(mask.astype(np.uint8) * 255), out / WORK)
+        files[out / "masks" / job.name] = mask.astype(np.uint8) * 255
+    changed = [path for path, content in files.items() if not _is_written(path, _png(content), out / WORK)]
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     box = (x, y, x + w, y + h) if job.kind else ("",) * 4
-    base = job.base.relative_to(images).as_posix()
-    return dict(zip(COLUMNS, (job.name, base, job.group, job.kind, job.severity or "", *box), strict=True))
+    base = printable_path(job.base.relative_to(images).as_posix())
+    row = dict(zip(COLUMNS, (job.name, base, job.group, job.kind, job.severity or "", *box), strict=True))
+    return row, [ImageError(path, "changed since it was made, left as it is") for path in changed]
+
+
+def _is_written(path: Path, data: bytes, work: Path) -> bool:
+    """Whether the file holds this now; not if something else has its name."""
+    if os.path.lexists(path):
+        return path.is_file() and path.read_bytes() == data
+    write_atomic(path, data, work)
+    return True
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -181,34 +196,35 @@ def write_set(images: Path, out: Path, settings: Settings) -> tuple[pd.DataFrame
     if not bases:
         raise InjectionError(f"no usable image in {images} ({len(problems)} files that are none)")
     jobs = plan(bases, groups, settings)
-    _claim(out, settings, bases)
+    out.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out):
+        _claim(out, settings, bases)
         folders = [out / part / split for part in ("", "masks")[: 1 + settings.masks] for split in SPLITS]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(cores()) as pool:
-            written = pool.map(lambda job: _write(job, images, out, settings), jobs)
-            rows = list(tqdm(written, "writing", len(jobs), unit="img", disable=None))
-        problems |= {row.path: row.reason for row in rows if isinstance(row, ImageError)}
-        table = pd.DataFrame([row for row in rows if isinstance(row, dict)], columns=COLUMNS)
-        unusable = pd.DataFrame(problems.items(), columns=["path", "reason"])
-        write_atomic(out / "unusable.csv", unusable.to_csv(index=False))
-        write_atomic(out / "injected.csv", table.to_csv(index=False))
+            done = pool.map(lambda job: _write(job, images, out, settings), jobs)
+            written = list(tqdm(done, "writing", len(jobs), unit="img", disable=None))
+        problems |= {error.path: error.reason for _, errors in written for error in errors}
+        table = pd.DataFrame([row for row, _ in written if row], columns=COLUMNS)
+        unusable = ({"path": printable_path(path), "reason": why} for path, why in problems.items())
+        write_table(out / UNUSABLE, ("path", "reason"), unusable)
+        write_atomic(out / TABLE, frame_text(table))
     return table, problems
 
 
 def _claim(out: Path, settings: Settings, bases: list[Path]) -> None:
     """Make `out` a folder for this very set, or raise InjectionError if it holds another one."""
     listing = "\n".join(f"{path} {path.stat().st_size}" for path in bases)
-    claim = json.dumps({**asdict(settings), "images": hashlib.sha256(listing.encode()).hexdigest()}, indent=1)
-    note = out / "settings.json"
-    out.mkdir(parents=True, exist_ok=True)
-    known = note.exists() and note.read_text(encoding="utf-8") == claim
+    digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+    claim = json.dumps({**asdict(settings), "images": digest}, indent=1)
+    note = out / SETTINGS
+    known = note.is_file() and note.read_bytes() == claim.encode()
     if not known and any(path.name != WORK for path in out.iterdir()):
         made = "was not made with these images and settings"
         raise InjectionError(f"{out} is not empty and {made}: choose another --out")
     try:
-        OwnFolder.claim(out, "injection")
+        OwnFolder.claim(out, "injection", (SETTINGS, TABLE, UNUSABLE))
     except NotOursError as error:
         raise InjectionError(str(error)) from error
     if not known:

@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from artifact_detection.system.machine import signature
 from artifact_detection.system.paths import RECORD, WORK, same_entry
+from artifact_detection.system.renaming import rename_new
 
 CHUNK = 1 << 20  # bytes read at a time: memory stays flat whatever the file's size
 UNFINISHED = ".unfinished-"  # how temporary names start
@@ -75,7 +77,7 @@ def write_atomic(path: str | Path, data: bytes | str | Iterable[str], work: Path
     work: a folder of ours for the unfinished file; else that of `path`'s folder, where there is one, else beside it.
     Raises NotOursError if a folder of ours has the name for itself, and another file has it.
     """
-    path, digest, is_named = Path(path), hashlib.sha256(), False
+    path, digest = Path(path), hashlib.sha256()
     own = path.parent / WORK
     work = work or next((one for one in (own, path.parent) if one.name == WORK and (one / RECORD).exists()), None)
     temporary = (work or path.parent) / f"{UNFINISHED}{secrets.token_hex(8)}"
@@ -90,10 +92,10 @@ def write_atomic(path: str | Path, data: bytes | str | Iterable[str], work: Path
             handle.flush()
             os.fsync(handle.fileno())
             if nameless is not None:
-                is_named = _give_name(nameless, path, temporary)
+                _give_name(nameless, path)
         if work == own:
             _record(path, digest.hexdigest())
-        if not is_named:
+        if nameless is None:
             os.replace(temporary, path)
     sync_folder(path.parent)
 
@@ -117,24 +119,36 @@ def _open_nameless(folder: Path) -> int | None:
         return None
 
 
-def _give_name(descriptor: int, path: Path, otherwise: Path) -> bool:
-    """Name a file `path`, or, if that is taken, `otherwise`; whether it is `path`."""
+def _give_name(descriptor: int, path: Path) -> None:
+    """Name a whole file `path`, in place of what has that name.
+
+    Where something has, the file needs another name for a moment. It is always the same, one that nobody else could
+    think of, so that the next write clears up after a kill in that moment.
+    """
+    moment = path.with_name(UNFINISHED + signature(path.name)[:24])
     folder = os.open(path.parent, os.O_RDONLY)
-    try:
+
+    def link(name: str) -> None:
         # Only with a folder's descriptor Python links what this leads to, not the link that it is.
-        os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder)
-    except FileExistsError:
-        os.link(f"/proc/self/fd/{descriptor}", otherwise.name, dst_dir_fd=folder)
-        return False
+        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder)
+
+    try:
+        with suppress(FileExistsError):
+            link(path.name)
+            return
+        moment.unlink(missing_ok=True)
+        link(moment.name)
+        with _removed_after_an_error(moment):
+            os.replace(moment, path)
     finally:
         os.close(folder)
-    return True
 
 
 def read_record(folder: Path) -> dict:
     """What a folder's record says, see ownership.py; empty where there is none, or a damaged one."""
+    path = folder / WORK / RECORD
     try:
-        record = json.loads((folder / WORK / RECORD).read_bytes())
+        record = json.loads(path.read_bytes()) if path.is_file() else {}  # a pipe would be waited for
     except (OSError, ValueError):
         return {}
     written = record.get("written", {}) if isinstance(record, dict) else None
@@ -150,10 +164,10 @@ def recorded(path: Path) -> list[str] | None:
 
 def is_replaceable(path: Path) -> bool:
     """Whether no file has this name that a folder of ours has for itself, or the one that a run wrote."""
-    return set(_present(path)) <= set(recorded(path) or ())
+    return set(present(path)) <= set(recorded(path) or ())
 
 
-def _present(path: Path) -> list[str]:
+def present(path: Path) -> list[str]:
     """The SHA-256 of what has this name, none if nothing has it, "" of what is no file of its own."""
     if not os.path.lexists(path):
         return []
@@ -166,7 +180,7 @@ def _record(path: Path, sha256: str) -> None:
         record, known = read_record(path.parent), recorded(path)
         if known is None:
             return
-        now = _present(path)
+        now = present(path)
         if not set(now) <= set(known):
             raise NotOursError(f"{path} is not of a run, or was changed since: rename it")
         record["written"][path.name] = [*now, sha256]
@@ -195,21 +209,7 @@ def copy_verified(
             if part is None:
                 shutil.copystat(source, temporary)
             os.fsync(writer.fileno())
-        _rename_new(temporary, destination)
-
-
-def _rename_new(path: str | Path, name: str | Path) -> None:
-    """Rename a file. Raises FileExistsError if the name is taken, which os.rename would replace."""
-    try:
-        os.link(path, name)
-    except FileExistsError:
-        raise
-    except OSError:  # no hard links there
-        if os.path.lexists(name):
-            raise FileExistsError(f"{name} exists") from None
-        os.rename(path, name)
-    else:
-        os.unlink(path)
+        rename_new(temporary, destination)
 
 
 def move_verified(source: str | Path, destination: str | Path, expected: str, temporary: Path, aside: Path) -> None:
@@ -260,7 +260,7 @@ def remove_verified(path: str | Path, other: str | Path, sha256: str, aside: Pat
         os.unlink(aside)
     except BaseException:
         with suppress(FileExistsError):  # something newer has the name: this one stays beside it
-            _rename_new(aside, path)
+            rename_new(aside, path)
         raise
 
 

@@ -121,6 +121,7 @@ class Manifest(Generic[R]):
 
         Raises OSError if no space is left or the file system is read-only; a later run goes on from there.
         """
+        self.own.admit(_outside((self.folder / row.destination for row in rows), os.path.realpath(self.folder)))
         errors = in_threads(lambda row: attempt(self.transfer(row).carry_out), rows)
         reasons = list(tqdm(map(_words, errors), desc=text, total=len(rows), unit="file", disable=None))
         placed = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
@@ -165,13 +166,16 @@ class Manifest(Generic[R]):
                 f"--undo would put {len(strange)} files into folders that no run on this machine took them from, "
                 f"e.g. {strange[0].source}: pass --restore-to DIR"
             )
-        top = os.path.commonpath([row.source.parent for row in strange])
+        top, real = os.path.commonpath([row.source.parent for row in strange]), os.path.realpath(restore_to)
         places = {row.key: restore_to / row.source.relative_to(top) for row in strange}
+        outside = _outside(places.values(), real)
+        if outside:
+            raise ManifestError(f"{restore_to} has a link that leads to {outside[0]}: pass --restore-to another folder")
         return [replace(row, source=places.get(row.key, row.source)) for row in rows]
 
     def _is_inside(self, destination: Path) -> bool:
-        """Whether it lies in the folder; a link out of it counts where a run on this machine made the list."""
-        return bool(self.own.roots) or lies_in(destination.parent, self.folder)
+        """Whether it lies in the folder, or where a link out of it leads that a run on this machine has followed."""
+        return lies_in(destination.parent, self.folder) or self.own.covers(destination)
 
     def _record(self, row: R) -> dict[str, str]:
         beside = row.source.is_relative_to(self.folder.parent)
@@ -204,6 +208,12 @@ def attempt(act: Callable[[], None]) -> OSError | None:
             raise
         return error
     return None
+
+
+def _outside(paths: Iterable[Path], folder: str) -> list[str]:
+    """The real folders of these files that do not lie in one, which is a real path: a link leads there."""
+    real = {os.path.realpath(parent) for parent in {path.parent for path in paths}}
+    return sorted(path for path in real if not Path(path).is_relative_to(folder))
 
 
 def _words(error: OSError | None) -> str:

@@ -19,10 +19,12 @@ from artifact_detection.system.files import (
     UNFINISHED,
     NotOursError,
     is_replaceable,
+    present,
     read_record,
     sha256_file,
     write_atomic,
 )
+from artifact_detection.system.machine import signature, state_folder
 from artifact_detection.system.paths import RECORD, WORK
 
 ASIDE = ".removing-"  # how the names start that files have in the moment before they go
@@ -33,6 +35,7 @@ class OwnFolder:
 
     def __init__(self, path: Path, maker: str, key: str, roots: Iterable[str] = ()):
         self.path, self.maker, self.key, self.roots = path, maker, key, frozenset(roots)
+        self._kept = self.roots
 
     @classmethod
     def claim(cls, path: Path, maker: str, names: Iterable[str] = (), adopt: bool = False) -> "OwnFolder":
@@ -65,8 +68,8 @@ class OwnFolder:
     def find(cls, path: Path) -> "OwnFolder | None":
         """The folder as its record says, None if it has none."""
         try:
-            maker, key, roots, signature = map(read_record(path).__getitem__, ("maker", "key", "roots", "signature"))
-            trusted = hmac.compare_digest(_sign(maker, key, roots), signature)
+            maker, key, roots, signed = map(read_record(path).__getitem__, ("maker", "key", "roots", "signature"))
+            trusted = hmac.compare_digest(_sign(maker, key, roots), signed)
             return cls(path, str(maker), str(key), [os.path.normpath(path / root) for root in roots if trusted])
         except (KeyError, TypeError):
             return None
@@ -74,11 +77,9 @@ class OwnFolder:
     def admit(self, roots: Iterable[str | Path], write: bool = True) -> None:
         """Record folders whose files a run is about to take. What lies in another one needs no mention."""
         every = self.roots | {os.path.realpath(root) for root in roots}
-        needed = frozenset(root for root in every if not any(str(up) in every for up in Path(root).parents))
-        if needed != self.roots:
-            self.roots = needed
-            if write:
-                self._write()
+        self.roots = frozenset(root for root in every if not any(str(up) in every for up in Path(root).parents))
+        if write and self.roots != self._kept:
+            self._write()
 
     def covers(self, path: Path) -> bool:
         """Whether `path` really lies in a recorded root."""
@@ -105,11 +106,45 @@ class OwnFolder:
         record["signature"] = _sign(self.maker, self.key, roots)
         record["written"] = (names or {}) | read_record(self.path).get("written", {})
         write_atomic(self.path / WORK / RECORD, json.dumps(record, indent=1), self.path / WORK)
+        self._kept = self.roots
 
     def _remove_leftovers(self) -> None:
         for path in (self.path / WORK).glob(f"{UNFINISHED}*"):
             if not path.is_dir():
                 path.unlink(missing_ok=True)
+
+
+def refuse_named(*paths: Path | None) -> None:
+    """Raises NotOursError if a name that the user gave for a new file has one that no run wrote, or a changed one."""
+    for path in filter(None, paths):
+        if not set(present(path)) <= set(_written(path)):
+            raise NotOursError(f"{path} is not of such a run or was changed since: rename it, or choose another name")
+
+
+def write_named(path: Path, data: bytes | str) -> None:
+    """Write a file under a name that the user gave, in a folder that need not be ours. Raises as `refuse_named`.
+
+    What was written is remembered among this user's own things: no name of ours appears beside the file.
+    """
+    refuse_named(path)
+    data = data.encode("utf-8") if isinstance(data, str) else data
+    note = _note(path)
+    with suppress(OSError):  # then the next run finds a file that it does not know
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(note, "\n".join([*present(path), hashlib.sha256(data).hexdigest()]))
+    write_atomic(path, data)
+
+
+def _note(path: Path) -> Path:
+    return state_folder() / "written" / hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+
+
+def _written(path: Path) -> list[str]:
+    """SHA-256 of what runs of this user wrote, or were about to write, under a name."""
+    try:
+        return _note(path).read_text().split("\n")
+    except (OSError, ValueError):
+        return []
 
 
 def _is_usable(path: Path, is_known: bool) -> bool:
@@ -138,22 +173,4 @@ def _portable(path: str, folder: Path) -> str:
 
 
 def _sign(maker: str, key: str, roots: list[str]) -> str:
-    text = json.dumps([maker, key, roots]).encode()
-    return hmac.new(_machine_key(), text, "sha256").hexdigest()
-
-
-def _machine_key() -> bytes:
-    """A secret of this user on this machine, made when it is first needed; for this process where none can be kept."""
-    state = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.local/state")
-    path = Path(state) / "artifact-detection" / "key"
-    try:
-        if not path.exists() or path.stat().st_size < 32:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, secrets.token_hex(32))
-            path.chmod(0o600)
-        return path.read_bytes()
-    except OSError:
-        return _PROCESS_KEY
-
-
-_PROCESS_KEY = secrets.token_bytes(32)
+    return signature(json.dumps([maker, key, roots]))

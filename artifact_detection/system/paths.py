@@ -6,6 +6,7 @@ import stat
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -21,9 +22,10 @@ def find_files(folder: str | Path, leave_out: str | Path | None = None) -> Itera
     `problem` is empty for a regular file, or says why there is nothing to read: a broken link, a pipe, a folder
     without permission. A link to a folder is such a problem too: it is not followed, so a loop can do no harm
     and no file is met twice. Left out without a word: the folder `leave_out`, by whatever name it is met, and what
-    a folder of ours keeps for itself.
+    a folder of ours keeps for itself. A folder in `leave_out` that is met by another name is a problem.
     """
-    left_out = _status(leave_out) if leave_out else None
+    left_out = _identity(leave_out) if leave_out else None
+    inside = set(_identities_below(leave_out, 2)) if left_out else set()
     pending = deque([str(folder)])
     while pending:
         current = pending.popleft()
@@ -36,15 +38,33 @@ def find_files(folder: str | Path, leave_out: str | Path | None = None) -> Itera
             problem = _problem(entry)
             if problem or not entry.is_dir():
                 yield Path(entry.path), problem
+            elif left_out and _identity(entry.path) in inside:
+                yield Path(entry.path), "a folder of the output by another name, not read"
             elif not _is_ours(entry, left_out):
                 pending.append(entry.path)
 
 
-def _is_ours(folder: os.DirEntry, left_out: os.stat_result | None) -> bool:
+Identity = tuple[int, int]  # what tells a folder from every other, whatever its names
+
+
+def _identity(folder: str | Path) -> Identity | None:
+    status = _status(folder)
+    return status and (status.st_dev, status.st_ino)
+
+
+def _identities_below(folder: str | Path, levels: int) -> Iterator[Identity]:
+    with suppress(OSError):
+        for entry in [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]:
+            if known := _identity(entry.path):
+                yield known
+            if levels > 1:
+                yield from _identities_below(entry.path, levels - 1)
+
+
+def _is_ours(folder: os.DirEntry, left_out: Identity | None) -> bool:
     if folder.name == WORK and os.path.exists(os.path.join(folder.path, RECORD)):
         return True
-    status = left_out and _status(folder.path)
-    return bool(status and os.path.samestat(status, left_out))
+    return left_out is not None and _identity(folder.path) == left_out
 
 
 def _problem(entry: os.DirEntry) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from artifact_detection.system.files import write_atomic
 
@@ -26,6 +27,13 @@ def table_text(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> str
     writer = csv.DictWriter(lines, columns)
     writer.writeheader()
     writer.writerows(rows)
+    return "".join(lines)
+
+
+def frame_text(frame: Any) -> str:
+    """The text of a pandas.DataFrame, as `table_text` gives it."""
+    lines = _Lines()
+    frame.to_csv(lines, index=False, lineterminator="\r\n")
     return "".join(lines)
 
 

@@ -18,6 +18,7 @@ from artifact_detection.system.files import (
 )
 from artifact_detection.system.ownership import OwnFolder
 from artifact_detection.system.paths import same_entry
+from artifact_detection.system.renaming import rename_new
 
 MODES = ("copy", "move", "link")
 PENDING, DONE, CONFLICT, GONE = "pending", "done", "conflict", "gone"  # what the disk says of a transfer
@@ -100,7 +101,7 @@ class Transfer:
             if not os.path.lexists(aside):
                 continue
             if not os.path.lexists(path):
-                os.rename(aside, path)
+                rename_new(aside, path)
             elif _holds(aside, self.sha256) and _holds(other, self.sha256):
                 aside.unlink()
 

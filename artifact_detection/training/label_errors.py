@@ -15,6 +15,7 @@ from artifact_detection.evaluation import metrics
 from artifact_detection.labels import ARTIFACT
 from artifact_detection.system import run_files
 from artifact_detection.system.files import write_atomic
+from artifact_detection.system.tables import frame_text
 from artifact_detection.training.data import ImageSet
 from artifact_detection.training.plots import plot_label_errors
 
@@ -50,8 +51,8 @@ def write_report(folder: Path, table: pd.DataFrame, root: Path) -> str:
     """
     summary = metrics.summarize(table["label"], table["probability"], predictions=table["prediction"])
     ranking = rank_labels(table)
-    write_atomic(folder / run_files.predictions(run_files.OUT_OF_FOLD), table.to_csv(index=False))
+    write_atomic(folder / run_files.predictions(run_files.OUT_OF_FOLD), frame_text(table))
     write_atomic(folder / run_files.METRICS, json.dumps(summary.as_dict(), indent=2) + "\n")
-    write_atomic(folder / RANKING, ranking.to_csv(index=False))
+    write_atomic(folder / RANKING, frame_text(ranking))
     figures.save(plot_label_errors(ranking, root), folder / GALLERY)
     return f"out of fold, all training images: {summary.table()}\n\n{len(ranking)} labels to check: {folder}"

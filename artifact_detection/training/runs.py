@@ -26,7 +26,7 @@ from artifact_detection.system.locks import exclusive_lock
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import ALONE, Crew
-from artifact_detection.system.tables import to_toml
+from artifact_detection.system.tables import frame_text, to_toml
 from artifact_detection.training.data import ImageSet
 
 SAVE_EVERY = 60.0  # seconds: writing 338 MB of VGG-19 after each epoch of two seconds would double it
@@ -131,7 +131,7 @@ class RunFolder:
         """<split>_predictions.csv: path, label, probability (of "artifacts"), prediction."""
         columns = {"probability": probabilities.round(6), "prediction": (probabilities >= threshold).astype(int)}
         table = images.table[["path", "label"]].assign(**columns)
-        self._write(run_files.predictions(split), table.to_csv(index=False))
+        self._write(run_files.predictions(split), frame_text(table))
 
     def write_json(self, name: str, values: dict) -> None:
         self._write(name, json.dumps(values, indent=2) + "\n")

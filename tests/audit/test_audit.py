@@ -398,11 +398,19 @@ def test_the_second_audit_decodes_only_what_changed(dataset, monkeypatch):
     assert (after.thumbnails == fresh.thumbnails).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a cache", b"PK\x03\x04 cut"], ids=["empty", "text", "cut"])
+@pytest.mark.parametrize(
+    "content", [b"", b"0" * 64 + b"\nPK cut", b"?" * 64 + b"\nPK"], ids=["empty", "cut", "damaged"]
+)
 def test_a_damaged_cache_is_replaced(dataset, content):
     cache_path(dataset).write_bytes(content)
     assert len(audit_dataset(dataset).table) == 24
     assert cache_path(dataset).stat().st_size > 24 * 64 * 64
+
+
+def test_a_file_of_the_user_is_no_cache(dataset):
+    cache_path(dataset).write_text("mine")
+    assert len(audit_dataset(dataset).table) == 24
+    assert cache_path(dataset).read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_written_is_audited_without_a_cache(dataset, monkeypatch):
@@ -437,6 +445,13 @@ def test_command_writes_report_and_measures(dataset, tmp_path, capsys):
     assert "data:image/jpeg;base64," in page
     assert len(pd.read_csv(tmp_path / "m.csv")) == 25
     assert not cache_path(dataset).exists()
+
+
+@pytest.mark.parametrize("option", ["--html", "--csv"])
+def test_a_report_replaces_nothing_of_the_user(dataset, tmp_path, option, capsys):
+    (tmp_path / "mine").write_text("mine")
+    assert command.main([str(dataset), option, str(tmp_path / "mine"), "--no-cache"]) == 2
+    assert (tmp_path / "mine").read_text() == "mine" and "rename it" in capsys.readouterr().err
 
 
 def test_command_succeeds_without_a_stop(dataset):

@@ -246,6 +246,16 @@ def test_command_prints_and_writes(tmp_path, capsys):
     }  # fmt: skip
 
 
+def test_command_replaces_nothing_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source, mine = write(tmp_path / "p.csv", foreign_rows(zero_is_artifact=False)), tmp_path / "metrics.json"
+    mine.write_text("mine")
+    assert metrics.main([str(source)]) == 0
+    assert metrics.main([str(source), "--out", "metrics.json"]) == 2
+    assert metrics.main([str(source), "--out", "p.csv"]) == 2
+    assert mine.read_text() == "mine" and source.read_text() == foreign_rows(zero_is_artifact=False)
+
+
 def test_command_recuts_at_a_threshold(tmp_path, capsys):
     rows = "path,label,probability,prediction\na,1,0.4,0\nb,0,0.2,0\n"
     source = write(tmp_path / "p.csv", rows)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from artifact_detection.injection.__main__ import main
 from artifact_detection.injection.dataset import InjectionError, Settings, choose_test, plan
 from artifact_detection.labels import compile_pattern, parse_label
 from artifact_detection.portraits import draw_portrait
+from tests.sources import tree
 
 CELLS = list(itertools.product(KINDS, SEVERITIES))
 
@@ -237,21 +239,40 @@ def test_the_written_set_is_labelled_grouped_and_masked(clean_folder, tmp_path):
             assert [x, y, x + width, y + height] == [int(row.x0), int(row.y0), int(row.x1), int(row.y1)]
 
 
-def contents(folder) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_a_second_run_ends_as_the_first_and_another_setting_is_refused(clean_folder, tmp_path, capsys):
     run_set(clean_folder, tmp_path / "set", "--masks")
-    before = contents(tmp_path / "set")
+    before = tree(tmp_path / "set")
     victim = next((tmp_path / "set/train").iterdir())
     victim.unlink()
     (tmp_path / "set/.work/.unfinished-1234").write_bytes(b"half")
     assert run_set(clean_folder, tmp_path / "set", "--masks")[0] == 0
-    assert contents(tmp_path / "set") == before
+    assert tree(tmp_path / "set") == before
     assert run_set(clean_folder, tmp_path / "set", "--seed", "1")[0] == 2
-    assert contents(tmp_path / "set") == before
+    assert tree(tmp_path / "set") == before
     assert "not empty" in capsys.readouterr().err
+
+
+def test_a_changed_image_is_kept_and_named(clean_folder, tmp_path, capsys):
+    _, table = run_set(clean_folder, tmp_path / "set", "--masks")
+    changed = [tmp_path / "set" / table["file"][0], tmp_path / "set/masks" / table["file"][1]]
+    for path in changed:
+        path.write_bytes(b"retouched")
+    code, again = run_set(clean_folder, tmp_path / "set", "--masks")
+    assert code == 1 and again.equals(table)
+    assert [path.read_bytes() for path in changed] == [b"retouched"] * 2
+    errors = capsys.readouterr().err
+    assert all(f"{path}: changed since" in errors for path in changed)
+    (tmp_path / "set/injected.csv").write_text("mine")
+    assert main(["--images", str(clean_folder), "--out", str(tmp_path / "set"), "--prevalence", "0.5", "--masks"]) == 2
+    assert (tmp_path / "set/injected.csv").read_text() == "mine"
+
+
+def test_any_name_of_a_base_survives(clean_folder, tmp_path):
+    odd = [os.fsencode(clean_folder) + b"/" + name for name in (b"no utf-8 \xff.png", b'a\rb, "c".png')]
+    for number, name in enumerate(odd):
+        os.rename(clean_folder / f"face {number + 1}.png", name)
+    code, table = run_set(clean_folder, tmp_path / "set")
+    assert code == 0 and {"no utf-8 \\udcff.png", 'a\rb, "c".png'} <= set(table["base"])
 
 
 def test_bad_files_are_named_and_counted(clean_folder, tmp_path, capsys):

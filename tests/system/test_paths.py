@@ -1,4 +1,6 @@
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -31,6 +33,21 @@ def test_a_link_cannot_trap_the_walk(tmp_path, target, problem):
     (tmp_path / "file").touch()
     (tmp_path / "odd").symlink_to(target)
     assert found(tmp_path) == [("file", ""), ("odd", problem)]
+
+
+def test_the_output_is_not_read_by_another_name(tmp_path):
+    for name in ("in/mine", "in/again", "in/out/kept/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("in/mine/1", "in/out/2", "in/out/kept/3", "in/out/kept/deep/4"):
+        (tmp_path / name).touch()
+    command = ["mount", "--bind", str(tmp_path / "in/out/kept"), str(tmp_path / "in/again")]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("may not mount here")
+    try:
+        names = [(path.name, problem) for path, problem in find_files(tmp_path / "in", tmp_path / "in/out")]
+        assert names == [("again", "a folder of the output by another name, not read"), ("1", "")]
+    finally:
+        subprocess.run(["umount", command[-1]], check=True)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
