@@ -1,7 +1,7 @@
 """Checkpoints: what best.pt holds, read without running any code from it. Nobody else spells its keys."""
 
-import pickle
 import re
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from artifact_detection.labels import CLASSES, FAMILIES
 FORMAT = 2
 NEEDED = {"format", "arch", "preprocessing", "classes", "temperature", "shift", "threshold", "model"}
 CHOOSES, CERTIFIES, REPEATS = range(3)  # an image's part in validation; one that repeats a certifying one has none
+PROBE = 64  # pixels of the side of a picture that a network is tried with
 DIGITS = 6  # of a probability; the arithmetic has no more
 
 
@@ -123,16 +124,27 @@ def make_checkpoint(model: Detector, **values) -> dict:
 def load_tensors(path: str | Path) -> dict:
     """A saved dict of tensors and plain values; no code from the file is run. Raises CheckpointError otherwise."""
     try:
+        broken = _broken_record(Path(path))
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"no such file: {path}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # of many types: any bytes are read as a program of pickle's
         # Its first sentence: the next ones advise to run the file's code.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise CheckpointError(f"{path} refused: damaged, or more than tensors and plain values ({reason})") from error
+    if broken:
+        raise CheckpointError(f"{path} refused: damaged, the checksum of its part {broken} is wrong")
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} refused: it holds a {type(values).__name__}, not a dict")
     return values
+
+
+def _broken_record(path: Path) -> str | None:
+    """Which record of a file of torch.save does not match its checksum: torch does not look at them."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as records:
+        return records.testzip()
 
 
 def read_state(path: str | Path) -> dict:
@@ -170,6 +182,8 @@ def load_checkpoint(path: str | Path) -> tuple[Detector, Checkpoint]:
         preprocessing = Preprocessing.from_dict(values["preprocessing"])
         model = empty_model(values["arch"], preprocessing, bool(families))
         state = unwrapped(values["model"])
+        if len(state) < len(values["model"]):
+            raise ValueError("it has two tensors of one name")
         if wrong := misfits(model.state_dict(), state):
             raise ValueError(f"{values['arch']} differs in {len(wrong)} tensors, e.g. {wrong[0]}")
         model.load_state_dict(state)
@@ -179,17 +193,36 @@ def load_checkpoint(path: str | Path) -> tuple[Detector, Checkpoint]:
     broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise CheckpointError(f"{path} cannot score: {len(broken)} tensors hold NaN or infinity, e.g. {broken[0]}")
-    return model.eval(), checkpoint
+    if not _gives_numbers(model.eval()):
+        raise CheckpointError(f"{path} cannot score: its network gives NaN or infinity for a grey picture")
+    return model, checkpoint
+
+
+@torch.inference_mode()
+def _gives_numbers(model: Detector) -> bool:
+    return bool(torch.isfinite(model(torch.full((1, 3, PROBE, PROBE), 128, dtype=torch.uint8))).all())
 
 
 def unwrapped(state: dict) -> dict:
-    """A state dict without the prefixes that DataParallel (`module.`) and torch.compile (`_orig_mod.`) put before."""
-    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): value for name, value in state.items()}
+    """A state dict without the prefixes that DataParallel (`module.`) and torch.compile (`_orig_mod.`) put before.
+
+    A part that was wrapped alone has them inside its names.
+    """
+    return {re.sub(r"(?<![^.])(module|_orig_mod)\.", "", name): value for name, value in state.items()}
 
 
 def misfits(own: dict, state: dict) -> list[str]:
     """What keeps a state dict from being loaded in place of one's own, a text for each tensor."""
     missing = [f"{name} is missing" for name in own if name not in state]
     extra = [f"{name} is unknown" for name in state if name not in own]
-    both = [(name, tuple(value.shape), tuple(own[name].shape)) for name, value in state.items() if name in own]
+    both = [(name, _kind(value), _kind(own[name])) for name, value in state.items() if name in own]
     return [*missing, *extra, *(f"{name} is {found}, not {needed}" for name, found, needed in both if found != needed)]
+
+
+def _kind(value: object) -> str:
+    """What of a tensor has to fit: its shape, and that it holds numbers like those of a network."""
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    is_plain = value.layout == torch.strided and not value.is_quantized and not value.is_complex()
+    numbers = "" if value.is_floating_point() and is_plain else f" of {value.dtype} {value.layout}"
+    return f"{tuple(value.shape)}{numbers}"

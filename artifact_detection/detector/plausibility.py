@@ -48,13 +48,14 @@ def _implausible_pixels(preprocessing: object) -> str:
 
 def _implausible_scores(checkpoint: dict) -> str:
     """Of the validation images, which promises rest on; a checkpoint may have none."""
-    values = [checkpoint.get(name) for name in ("validation_targets", "validation_probabilities")]
-    if any(value is None for value in values):
+    names = ("validation_targets", "validation_probabilities", "validation_parts")
+    values = [checkpoint[name] for name in names if checkpoint.get(name) is not None]
+    if any(checkpoint.get(name) is None for name in names[:2]):
         return ""
     lists = all(isinstance(value, torch.Tensor) and value.ndim == 1 for value in values)
-    if not lists or len(values[0]) != len(values[1]):
+    if not lists or len(set(map(len, values))) > 1:
         return "validation targets and probabilities are not two lists of one length"
-    targets, probabilities = values
+    targets, probabilities, *_ = values
     if not ((targets == 0) | (targets == 1)).all():
         return "validation targets are not 0 or 1"
     if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN is neither

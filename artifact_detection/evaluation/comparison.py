@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
-from artifact_detection.intervals import CONFIDENCE, wilson
+from artifact_detection.intervals import CONFIDENCE, clopper_pearson, wilson
 from artifact_detection.labels import ARTIFACT
 
 PAIRED = ("recall", "precision", "f1", "average_precision", "roc_auc", "brier")
@@ -27,7 +27,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, replicates: int = 2000, s
 
     first, second: columns path, label, probability, prediction as `read_predictions` gives; rows are matched by
     path. Index: recall, precision, f1, average_precision, roc_auc, brier. Columns: first, second, difference
-    (second - first), low, high: percentiles of a bootstrap that draws the same images for both.
+    (second - first), low, high: percentiles of a bootstrap that draws the same images for both; where those have no
+    spread, the exact interval of no difference among the images of the rarer class.
     Raises ValueError if the labels disagree or no image is in both.
     """
     both = match(first, second)
@@ -40,10 +41,14 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, replicates: int = 2000, s
     pairs = {name: [getattr(model, name) for model in models] for name in names}
     differences = {name: lambda counts, pair=pair: pair[1](counts) - pair[0](counts) for name, pair in pairs.items()}
     draws = bootstrap(targets, differences, replicates, seed)
-    rows = {}
+    rows, is_same = {}, bool((both["probability_first"] == both["probability_second"]).all())  # NaN is no such
     for name, pair in pairs.items():
         values = [metric(np.ones((1, len(targets)))).item() for metric in pair]
         low, high = np.nanquantile(draws[name], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+        if low == high and not is_same:
+            # No image tells them apart here, as when both find all; other images might.
+            high = clopper_pearson(0, min(np.bincount(targets)))[1]
+            low = -high
         rows[name] = (*values, values[1] - values[0], low, high)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["first", "second", "difference", "low", "high"])
 

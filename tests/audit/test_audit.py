@@ -326,6 +326,13 @@ def shortcut(leaks: bool):
     return find_shortcut(features, labels, np.arange(200))
 
 
+def test_labels_that_go_with_the_size_of_groups_are_not_tested():
+    """They cannot change places, so that nothing could ever be shown, and a power would be made up."""
+    groups = np.concatenate([np.arange(15), np.repeat(np.arange(15, 40), 4)])
+    features = pd.DataFrame({"noise": np.random.default_rng(0).normal(size=len(groups))})
+    assert "only 0 groups of no_artifacts" in find_shortcut(features, (groups < 15).astype(int), groups).reason
+
+
 def test_a_shortcut_is_found_and_named():
     found = shortcut(leaks=True)
     assert found.auc > 0.9

@@ -178,7 +178,8 @@ def test_every_offered_arch_exists_in_torchvision_or_timm():
 
 def test_the_prefixes_of_a_wrapped_model_do_not_matter(tmp_path):
     model = build_model("mobilenet_v3_small", "none")
-    wrapped = {f"module._orig_mod.{name}": value for name, value in model.state_dict().items()}
+    state = {name.replace("trunk.", "trunk._orig_mod."): value for name, value in model.state_dict().items()}
+    wrapped = {f"module._orig_mod.{name}": value for name, value in state.items()}
     torch.save(make_checkpoint(model) | {"model": wrapped}, tmp_path / "best.pt")
     loaded, _ = load_checkpoint(tmp_path / "best.pt")
     torch.testing.assert_close(loaded.state_dict(), model.state_dict())
@@ -195,10 +196,24 @@ def test_the_prefixes_of_a_wrapped_model_do_not_matter(tmp_path):
         (lambda state: state | {"more": torch.zeros(3)}, "1 tensors, e.g. more is unknown"),
         (lambda state: {k: v for k, v in state.items() if k != "head.2.bias"}, "head.2.bias is missing"),
         (lambda state: state | {"head.2.bias": torch.full((1024,), torch.nan)}, "1 tensors hold NaN"),
+        (lambda state: state | {"head.2.bias": torch.zeros(1024).to_sparse()}, r"head.2.bias is .*sparse"),
+        (lambda state: state | {"head.2.bias": torch.zeros(1024, dtype=torch.int32)}, r"head.2.bias is .*int32"),
+        (lambda state: state | {"head.2.bias": [0.0] * 1024}, "head.2.bias is a list"),
+        (lambda state: state | {"module.head.2.bias": torch.zeros(1024)}, "two tensors of one name"),
+        (lambda state: state | {"head.3.running_var": torch.full((1024,), -1.0)}, "gives NaN or infinity"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_says_where(tmp_path, spoil, message):
     model = build_model("mobilenet_v3_small", "none")
     torch.save(make_checkpoint(model) | {"model": spoil(model.state_dict())}, tmp_path / "best.pt")
     with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+def test_one_flipped_byte_in_a_checkpoint_is_found(tmp_path):
+    torch.save(make_checkpoint(build_model("mobilenet_v3_small", "none")), tmp_path / "best.pt")
+    data = bytearray((tmp_path / "best.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "best.pt").write_bytes(data)
+    with pytest.raises(CheckpointError, match="checksum of its part"):
         load_checkpoint(tmp_path / "best.pt")

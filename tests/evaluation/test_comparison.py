@@ -46,6 +46,13 @@ def test_compare_with_itself_differs_by_nothing_at_all():
     assert (table[["difference", "low", "high"]] == 0).all(axis=None)
 
 
+def test_two_that_are_faultless_here_may_differ_elsewhere():
+    labels = np.repeat([1, 0], [5, 45])
+    table = compare(predictions(0.1 + 0.8 * labels, labels), predictions(0.2 + 0.6 * labels, labels), replicates=50)
+    found = table.loc["recall":"roc_auc", ["difference", "low", "high"]].to_numpy()
+    assert found == pytest.approx(np.tile([0, -0.522, 0.522], (5, 1)), abs=1e-3)  # 0 of 5
+
+
 def test_rows_are_matched_by_path():
     first = predictions(STRONG, LABELS)
     table = compare(first, first.sample(frac=1, random_state=0), replicates=20)
