@@ -20,7 +20,7 @@ REJECT = ("--threshold", "0", "--gallery", "0")  # every image
 
 
 def few(folder: Path, images: Path, count: int = 3) -> Path:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for path in sorted(images.glob("??.png"))[:count]:
         shutil.copy(path, folder)
     return folder
@@ -297,8 +297,11 @@ def test_damaged_scores_are_made_again(images, model, tmp_path, damage, capsys):
             "write version": data[:18] + b"\x07" + data[19:],
         }[damage]
     )
+    if damage == "write version":
+        few(source, images, 4)  # one more: only writing shows it
     assert run(source, *REJECT, model=model, out=out) == 0
-    assert read_scores(out) == before and "scored again" in capsys.readouterr().err
+    after = read_scores(out)
+    assert all(after[path] == row for path, row in before.items()) and "scored again" in capsys.readouterr().err
 
 
 def test_scores_of_an_earlier_version_do_not_count(images, model, tmp_path, capsys):
