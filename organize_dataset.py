@@ -176,7 +176,7 @@ def working_in(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
 
     At the end it is removed if it is empty, unless the user made it.
     """
-    made = undo or not output.exists()
+    made = not output.exists() or (undo and (output / NAME).exists())
     output.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(output):

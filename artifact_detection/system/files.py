@@ -234,7 +234,7 @@ def move_verified(source: str | Path, destination: str | Path, expected: str, te
     sync_folder(Path(destination).parent)
     try:
         remove_verified(source, destination, expected, aside)
-    except ChangedBytesError:
+    except OSError:  # a source that may not be removed stays alone, too
         if made and os.path.lexists(source) and not same_entry(source, destination):
             os.unlink(destination)
         raise

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -126,6 +127,27 @@ def test_a_move_keeps_bytes_times_and_permissions(tmp_path, source, across, requ
     assert names(tmp_path) == ["moved"]
     after = (tmp_path / "moved").stat()
     assert (after.st_mtime, after.st_mode) == (before.st_mtime, before.st_mode)
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one file system", "across file systems"])
+def test_a_source_that_may_not_be_removed_is_not_moved(tmp_path, source, across, request, monkeypatch):
+    if across:
+        request.getfixturevalue("other_file_system")
+    monkeypatch.setattr(os, "rename", mock.Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(PermissionError):
+        moved(source, tmp_path / "there")
+    assert names(tmp_path) == ["source"] and source.read_bytes() == b"abc"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="needs files without names")
+def test_what_a_kill_while_a_file_is_replaced_leaves_goes_with_the_next_write(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with mock.patch("os.replace", side_effect=SystemExit), mock.patch.object(Path, "unlink"), pytest.raises(SystemExit):
+        write_atomic(path, "killed")
+    assert path.read_text() == "old" and len(names(tmp_path)) == 2
+    write_atomic(path, "new")
+    assert path.read_text() == "new" and names(tmp_path) == ["file"]
 
 
 def test_a_move_that_wrote_other_bytes_keeps_the_source(tmp_path, source, other_file_system, monkeypatch):

@@ -159,6 +159,14 @@ def test_a_folder_of_an_earlier_version_is_taken_as_it_is(manifest):
     assert path.read_text() == "later"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_no_record(manifest):
+    record = manifest.folder / ".work" / "record.json"
+    record.unlink()
+    os.mkfifo(record)
+    assert OwnFolder.find(manifest.folder) is None
+
+
 def test_a_folder_belongs_to_one_script(manifest):
     with pytest.raises(NotOursError, match="belongs to test"):
         OwnFolder.claim(manifest.folder, "another")
