@@ -62,7 +62,7 @@ def test_unreadable_image_is_named_and_the_rest_is_trained(folders, dataset, cap
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ("--dataset nowhere", "run organize_dataset.py first"),
+        ("--dataset nowhere --weights nowhere.pth", "run organize_dataset.py first"),  # before weights are fetched
         ("--weights nowhere.pth", "no such file"),
         ("--config nowhere.toml", "cannot read --config"),
         ("--epochs 0", "--epochs must be positive"),
