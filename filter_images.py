@@ -248,7 +248,9 @@ def finish(
         places.append(f"review page: {page}")
     elif is_replaceable(options.out / REPORT):
         (options.out / REPORT).unlink(missing_ok=True)  # of an earlier run, with other numbers
-    print(facts.text(), *places, actions.next_step(options.action, bool(rules.decisions)), sep="\n")
+    print(
+        facts.text(), *places, actions.next_step(options.action, bool(rules.decisions) or not options.gallery), sep="\n"
+    )
     unusable = facts.bands["error"]
     if unusable == len(judged):
         return 2

@@ -26,14 +26,14 @@ class ActionError(Exception):
     """An action that cannot be done as asked; nothing was touched."""
 
 
-def next_step(action: str, is_decided: bool) -> str:
-    """What a user does after a run with this action, in a sentence."""
+def next_step(action: str, is_ready: bool) -> str:
+    """What a user does after a run with this action; is_ready: there is no page left to decide on before."""
     if action in MODES:
         return f"next: use {'/, '.join(FOLDERS.values())}/ there; --undo takes it back"
     if action != "report":
         return f"next: use {', '.join(LISTS.values())} there"
     folders = f"--action copy (or move, link, list) for {'/, '.join(FOLDERS.values())}/"
-    if is_decided:
+    if is_ready:
         return f"next: the same with {folders}"
     return (
         "next: open the page, press K or R at what is wrong, export decisions.csv; then the same command with "
