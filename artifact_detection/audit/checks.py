@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from artifact_detection.audit.dataset import SPLITS, UNLABELLED, Audit
-from artifact_detection.audit.shortcuts import ALIKE, PLANTED, find_shortcut, global_features, metadata_features
+from artifact_detection.audit.shortcuts import (
+    ALIKE,
+    PLANTED,
+    Shortcut,
+    find_shortcut,
+    global_features,
+    metadata_features,
+)
 from artifact_detection.images.listing import Listing, named
 from artifact_detection.images.measure import MEASURES
 from artifact_detection.intervals import wilson
@@ -174,6 +181,10 @@ def _contradictions(audit: Audit) -> tuple[str, str]:
 def _shortcut(audit: Audit, features: Callable[[pd.DataFrame], pd.DataFrame], what: str) -> tuple[str, str]:
     rows = audit.labelled
     found = find_shortcut(features(rows), rows["label"].to_numpy(), rows["group"].to_numpy())
+    return _judge_shortcut(found, what)
+
+
+def _judge_shortcut(found: Shortcut, what: str) -> tuple[str, str]:
     if found.reason:
         return OK if found.reason == ALIKE else LOOK, f"{what}: {found.reason}."
     numbers = f"ROC-AUC {found.auc:.2f}, p = {found.p:.2f}"
