@@ -31,7 +31,7 @@ from artifact_detection.organizing.refusals import UsageError
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.ownership import NotOursError, OwnFolder
-from artifact_detection.system.paths import first_of, printable
+from artifact_detection.system.paths import WORK, first_of, printable
 
 MAKER = "organize_dataset"
 NOT_LOST = "No file is lost; the next run goes on from here"
@@ -176,7 +176,7 @@ def working_in(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
 
     At the end it is removed if it is empty, unless the user made it.
     """
-    made = not output.exists() or (undo and (output / NAME).exists())
+    made = not output.exists() or (undo and (output / WORK).exists())
     output.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(output):

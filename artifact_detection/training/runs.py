@@ -118,6 +118,7 @@ class RunFolder:
 
     def write_history(self, rows: list[dict]) -> None:
         """history.csv and, where TensorBoard is installed, its scalars of the last row."""
+        self._pending.result()  # else history.csv could tell of a second epoch before there is a last.pt of the first
         self._write(run_files.HISTORY, pd.DataFrame(rows).to_csv(index=False))
         if self.crew.leads and self._scalars:
             for name, value in rows[-1].items():
