@@ -63,6 +63,7 @@ from artifact_detection.system.files import is_replaceable
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
 from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.output import run_script
 from artifact_detection.system.ownership import NotOursError
 from artifact_detection.system.paths import WORK, printable
 from artifact_detection.system.processes import Crew, join_crew
@@ -280,4 +281,4 @@ def undo(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -32,6 +32,7 @@ from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system import run_files
 from artifact_detection.system.interruption import stop_on_signal
+from artifact_detection.system.output import run_script
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.processes import Crew, CrewError, join_crew
 from artifact_detection.training import config as configuration
@@ -242,4 +243,4 @@ def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainCo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

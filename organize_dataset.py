@@ -30,6 +30,7 @@ from artifact_detection.organizing.plan import Row, placed_rows
 from artifact_detection.organizing.refusals import UsageError
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
+from artifact_detection.system.output import run_script
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import WORK, first_of, printable
 
@@ -200,4 +201,4 @@ def looking_at(output: Path, undo: bool) -> Iterator[Manifest[Row]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)
