@@ -169,10 +169,11 @@ def gather(options: argparse.Namespace, manifest: Manifest[actions.Placement]) -
     folders = [path for path in options.inputs if os.path.isdir(path)]
     roots = [*folders, *{os.path.dirname(item.origin) for item in found.items}]
     manifest.own.admit(roots, write=False)
-    manifest.refuse_strange(actions.read_placements(manifest))  # before anything is read on its word
+    earlier = actions.read_placements(manifest)
+    manifest.refuse_strange(earlier)  # before anything is read on its word
     if export.MASKS in options.export:
         export.claim_masks(options.out, MAKER)
-    found.items = in_earlier_order(found.items, read_items(items), actions.places(manifest))
+    found.items = in_earlier_order(found.items, read_items(items), actions.places(manifest.folder, earlier))
     if not found.items:
         raise InputError(f"no image in {', '.join(options.inputs)}")
     write_items(items, found.items)
@@ -235,7 +236,8 @@ def finish(
     facts = summary.summarize(judged, found, rules, scorer, problems, audit(options, drawn, groups, rules))
     summary.write(options.out, facts)
     places = [f"scores: {options.out / SCORES}"]
-    moved = actions.places(manifest) if options.export else {}
+    looked_up = options.export or options.gallery
+    moved = actions.places(manifest.folder, actions.read_placements(manifest)) if looked_up else {}
     for name in dict.fromkeys(options.export):
         places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:
@@ -243,7 +245,7 @@ def finish(
         with Stores(options.out / WORK, store_key(scorer)) as stores:
             page = write_report(
                 options.out, judged, stores, rules, lines=facts.lines(), method=facts.small_print(),
-                comparisons=facts.comparisons, places=actions.places(manifest), model=scorer.model_id,
+                comparisons=facts.comparisons, places=moved, model=scorer.model_id,
                 limit=options.gallery, todo=todo,
             )  # fmt: skip
         places.append(f"review page: {page}")

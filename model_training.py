@@ -31,6 +31,7 @@ from artifact_detection.evaluation import metrics
 from artifact_detection.images.listing import named
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system import run_files
+from artifact_detection.system.arguments import script_parser
 from artifact_detection.system.interruption import stop_on_signal
 from artifact_detection.system.output import run_script
 from artifact_detection.system.paths import ROOT
@@ -216,10 +217,7 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
 
 
 def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [options], all listed by --help", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = script_parser(__doc__)
     parser.add_argument("--name", help="name of the run folder (default: network and time)")
     parser.add_argument("--resume", action="store_true", help="go on with the run --name, if it was begun")
     parser.add_argument("--config", type=Path, help="TOML file with settings that differ from the defaults")

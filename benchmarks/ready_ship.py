@@ -25,9 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from artifact_detection.detector import checkpoints, models  # noqa: E402
 from artifact_detection.detector.regions import top_mean  # noqa: E402
-from artifact_detection.injection import KINDS, inject_random  # noqa: E402
+from artifact_detection.injection import inject_random  # noqa: E402
 from artifact_detection.labels import ARTIFACT, CLEAN  # noqa: E402
 from artifact_detection.training import data  # noqa: E402
+from artifact_detection.training.config import TrainConfig  # noqa: E402
 
 DRAWS = 4  # artifacts that each validation image gets, one at a time
 FALSE_ALARMS = {"threshold": 0.03, "keep": 0.10, "reject": 0.01}  # of clean faces; kept below, rejected from there on
@@ -91,7 +92,7 @@ def main() -> int:
     model, settings = last_model(options.run)
     images = validation_images(settings, options.dataset, model, options.cache)
     clean = [images[row] for row in range(len(images))]
-    kinds = [kind for kind, family in KINDS.items() if family != settings["inject_without"]]
+    kinds = TrainConfig(inject_without=settings["inject_without"]).kinds
     rngs = (np.random.default_rng((settings["seed"], 2**43, draw)) for draw in range(DRAWS))
     injected = [
         inject_random(image, rng, kinds, evenly=settings["inject_evenly"])[0] for rng in rngs for image in clean

@@ -33,7 +33,7 @@ def flip_table(probabilities: pd.DataFrame, threshold: float) -> pd.DataFrame:
     n = len(probabilities)
     ends = [wilson(int(k), n) for k in table["flipped"]]
     low, high = zip(*ends, strict=True)
-    kept = table["flipped"] - table["to_artifacts"]
-    table = table.assign(n=n, value=table["flipped"] / n, low=low, high=high, to_clean=kept)
+    to_clean = table["flipped"] - table["to_artifacts"]
+    table = table.assign(n=n, value=table["flipped"] / n, low=low, high=high, to_clean=to_clean)
     counts = {"to_artifacts": int, "to_clean": int}
     return table[["n", "value", "low", "high", "to_artifacts", "to_clean", "shift"]].astype(counts)

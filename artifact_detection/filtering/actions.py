@@ -97,10 +97,10 @@ def read_placements(manifest: Manifest[Placement]) -> list[Placement]:
     return rows
 
 
-def places(manifest: Manifest[Placement]) -> dict[str, Path]:
-    """Where the images are that an earlier move has taken away, by their path."""
-    rows = (row for row in read_placements(manifest) if row.mode == "move")
-    found = {str(row.source): manifest.folder / row.destination for row in rows if not os.path.lexists(row.source)}
+def places(folder: Path, rows: Iterable[Placement]) -> dict[str, Path]:
+    """Where the images are that a move has taken away, by their path; rows: what the folder's manifest says."""
+    rows = (row for row in rows if row.mode == "move")
+    found = {str(row.source): folder / row.destination for row in rows if not os.path.lexists(row.source)}
     return {path: place for path, place in found.items() if os.path.lexists(place)}
 
 

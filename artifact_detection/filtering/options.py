@@ -8,15 +8,13 @@ from artifact_detection.detector.scoring import BATCH, GPU_BATCH
 from artifact_detection.filtering.actions import ACTIONS
 from artifact_detection.filtering.engine import ENGINES, WORTH_INT8
 from artifact_detection.filtering.export import WRITERS
+from artifact_detection.system.arguments import script_parser
 from artifact_detection.system.paths import ROOT, lies_in
 
 
 def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
     """The options, with --out as an absolute path; ends the program for wrong usage, as argparse does."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s INPUT [INPUT ...] [options], all listed by --help",  # a line, not twelve before what is wrong
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = script_parser(description, takes="INPUT [INPUT ...] [options]")
     _add_main(parser)
     _add_bands(parser.add_argument_group("bands"))
     _add_people(parser.add_argument_group("people"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from artifact_detection.labels import DEFAULT_PATTERN, compile_pattern, parse_label
 from artifact_detection.labels_table import read_labels
+from artifact_detection.system.arguments import script_parser
 from artifact_detection.system.paths import ROOT
 from artifact_detection.system.transfers import MODES
 
@@ -13,10 +14,7 @@ TEST_DATA = ROOT / "test_data"
 
 
 def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [options], all listed by --help", description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = script_parser(description)
     parser.add_argument("--source", type=Path, help="holds a folder per split (default: test_data/ beside the script)")
     parser.add_argument("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside the script")
     parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")

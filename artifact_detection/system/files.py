@@ -125,7 +125,6 @@ def _give_name(descriptor: int, path: Path) -> None:
     Where something has, the file needs another name for a moment. It is always the same, one that nobody else could
     think of, so that the next write clears up after a kill in that moment.
     """
-    moment = path.with_name(UNFINISHED + signature(path.name)[:24])
     folder = os.open(path.parent, os.O_RDONLY)
 
     def link(name: str) -> None:
@@ -136,6 +135,7 @@ def _give_name(descriptor: int, path: Path) -> None:
         with suppress(FileExistsError):
             link(path.name)
             return
+        moment = path.with_name(UNFINISHED + signature(path.name)[:24])
         moment.unlink(missing_ok=True)
         link(moment.name)
         with _removed_after_an_error(moment):

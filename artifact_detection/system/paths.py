@@ -38,9 +38,11 @@ def find_files(folder: str | Path, leave_out: str | Path | None = None) -> Itera
             problem = _problem(entry)
             if problem or not entry.is_dir():
                 yield Path(entry.path), problem
-            elif left_out and _identity(entry.path) in inside:
+                continue
+            identity = _identity(entry.path) if left_out else None
+            if identity in inside:
                 yield Path(entry.path), "a folder of the output by another name, not read"
-            elif not _is_ours(entry, left_out):
+            elif not (_is_ours(entry) or (left_out and identity == left_out)):
                 pending.append(entry.path)
 
 
@@ -61,10 +63,8 @@ def _identities_below(folder: str | Path, levels: int) -> Iterator[Identity]:
                 yield from _identities_below(entry.path, levels - 1)
 
 
-def _is_ours(folder: os.DirEntry, left_out: Identity | None) -> bool:
-    if folder.name == WORK and os.path.exists(os.path.join(folder.path, RECORD)):
-        return True
-    return left_out is not None and _identity(folder.path) == left_out
+def _is_ours(folder: os.DirEntry) -> bool:
+    return folder.name == WORK and os.path.exists(os.path.join(folder.path, RECORD))
 
 
 def _problem(entry: os.DirEntry) -> str:

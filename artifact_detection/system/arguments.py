@@ -1,0 +1,14 @@
+"""The shape that the three scripts' command lines have in common."""
+
+import argparse
+
+
+def script_parser(description: str, takes: str = "[options]") -> argparse.ArgumentParser:
+    """A parser without abbreviated flags; takes: what follows the script's name.
+
+    Its usage is one line, for argparse would print twelve before it says what is wrong.
+    """
+    return argparse.ArgumentParser(
+        usage=f"%(prog)s {takes}, all listed by --help", description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
