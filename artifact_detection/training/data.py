@@ -238,4 +238,5 @@ def inject_half(images: ImageSet, preprocessing: Preprocessing, seed: int, kinds
             image = inject_random(image, np.random.default_rng((seed, index)), kinds)[0]
         pixels[index] = preprocessing.fit(image)
     labels = np.where(np.arange(len(images)) % 2, CLEAN, ARTIFACT)
-    return replace(images, table=images.table.assign(label=labels, row=np.arange(len(images))), pixels=pixels)
+    table = images.table.drop(columns="aspect", errors="ignore").assign(label=labels, row=np.arange(len(images)))
+    return replace(images, table=table, pixels=pixels)

@@ -113,6 +113,7 @@ def test_images_to_inject_into_are_as_sharp_as_those_that_are_scored(tmp_path, c
     larger = data.unfitted(scored, preprocessing, None)
     if crop != "face":
         assert larger[0].shape[1] / larger[0].shape[0] == pytest.approx(width / 512, abs=0.01)
+    assert data.inject_half(larger, preprocessing, 0, tuple(KINDS))[0].shape == scored[0].shape
     fitted = [data.left_to_fit(preprocessing).fit(larger[row]) for row in range(4)]
     sharpness = [
         np.mean([cv2.Laplacian(image[..., 1], cv2.CV_64F).var() for image in images])
