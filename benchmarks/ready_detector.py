@@ -48,13 +48,19 @@ MARKERS = ("<!-- written by benchmarks/ready_detector.py -->", "<!-- end -->")
 LOOKALIKES = ROOT / "benchmarks/lookalikes.csv"  # file, what; looked through by hand
 
 
+def without_map(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N,) of a network without a dense head, and a map of one empty cell: it points at nothing."""
+    return logits, np.full((len(logits), 1 + len(FAMILIES), 1, 1), -np.inf)
+
+
 def evidence(model: Detector, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Logits (N,) and maps (N, 1 + families, h, w), probabilities, of images (H, W, 3) uint8."""
     device, parts = torch.device("cpu"), []
     engine = TorchEngine(model, device, pick_precision("auto", device))  # as the filter does
     for start in range(0, len(images), BATCH):
-        batch = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
-        parts.append(engine.evidence(torch.stack(batch)))
+        views = [evaluation_transform(image, model.preprocessing) for image in images[start : start + BATCH]]
+        batch = torch.stack(views)
+        parts.append(engine.evidence(batch) if model.has_regions else without_map(engine(batch)))
     logits, maps = (np.concatenate(values) for values in zip(*parts, strict=True))
     return logits, expit(maps)
 
@@ -155,13 +161,16 @@ def drawn_portraits(model: Detector, folder: Path, seed: int) -> dict:
     paths = sorted(folder.glob("*.png"))
     labels = np.array([parse_label(path.name, compile_pattern()) for path in paths])
     logits, _ = evidence(model, [read_image(path) for path in paths])
-    pairs = wins(logits[labels == 1], logits[labels == 0])
-    rng, (artifacts, clean) = np.random.default_rng(seed), pairs.shape
-    draws = [
-        pairs[rng.integers(artifacts, size=artifacts)][:, rng.integers(clean, size=clean)].mean() for _ in range(1000)
-    ]
+    return {"target": "test_data/test", **unpaired(logits[labels == 1], logits[labels == 0], seed)}
+
+
+def unpaired(artifacts: np.ndarray, clean: np.ndarray, seed: int) -> dict:
+    """ROC-AUC of two sets of logits, with an interval from resampling both."""
+    rng, pairs = np.random.default_rng(seed), wins(artifacts, clean)
+    draws = [pairs[rng.integers(len(pairs), size=len(pairs))][:, rng.integers(len(clean), size=len(clean))].mean()
+             for _ in range(1000)]  # fmt: skip
     low, high = np.quantile(draws, [0.025, 0.975])
-    return {"target": "test_data/test", "n": len(pairs), "roc_auc": pairs.mean(), "low": low, "high": high}
+    return {"n": len(pairs), "roc_auc": pairs.mean(), "low": low, "high": high}
 
 
 def markdown(table: pd.DataFrame) -> str:

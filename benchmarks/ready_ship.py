@@ -97,7 +97,8 @@ def main() -> int:
     injected = [
         inject_random(image, rng, kinds, evenly=settings["inject_evenly"])[0] for rng in rngs for image in clean
     ]
-    join(model, clean, injected)
+    if model.has_regions:
+        join(model, clean, injected)
     state = halved(model.state_dict())
     model.load_state_dict(state)  # what will be loaded from the file
 

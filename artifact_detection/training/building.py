@@ -47,12 +47,11 @@ def build_loader(
     device: torch.device, crew: Crew,
 ) -> PooledBatches | torch.utils.data.DataLoader:  # fmt: skip
     """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers."""
-    is_painted = config.inject or config.vary or config.benign or config.degrade
+    shares = {name: getattr(config, name) for name in ("vary", "restyle", "benign", "degrade")}
+    is_painted = config.inject or any(shares.values())
     if not is_painted and config.augment_by != "torchvision" and fits(training, config.augmentation, device):
         return PooledBatches(training, batches, config.augmentation, device)
-    painting = Painting(
-        config.kinds, config.inject_severity, config.inject_evenly, config.vary, config.benign, config.degrade
-    )
+    painting = Painting(config.kinds, config.inject_severity, config.inject_evenly, **shares)
     samples = sampling.TrainingImages(
         training, config.augmentation, preprocessing, painting, unfitted=config.inject > 0,
         regions=config.with_regions, matrices=config.augment_by == "matrices",

@@ -60,6 +60,9 @@ class TrainConfig:
         "families", "what of the injected is as likely as the next: each family, or each kind", "data", EVENLY
     )
     vary: float = _setting(0.0, "share of the images whose proportions and colours are changed first", "data")
+    restyle: float = _setting(
+        0.0, "share of the images that are drawn in another style: paint, cartoon, grey, coloured light, rain", "data"
+    )
     benign: float = _setting(0.0, "share of the images that get an edit that is no artifact", "data")
     degrade: float = _setting(0.0, "share of the images that go through scaling, noise and JPEG", "data")
     regions: str = _setting(
@@ -118,7 +121,7 @@ class TrainConfig:
             raise ConfigError(f"--seed is a whole number from 0 to {2**32 - 1}, not {self.seed}")
         if self.workers < -1:
             raise ConfigError(f"--workers is at least 0, or -1 for automatic, not {self.workers}")
-        for name in ("inject", "vary", "benign", "degrade", "focal_alpha", "ema"):
+        for name in ("inject", "vary", "restyle", "benign", "degrade", "focal_alpha", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--{flag(name)} is a share between 0 and 1, not {getattr(self, name)}")
         for name in ("epochs", "batch_size", "image_size", "lr"):
