@@ -23,7 +23,11 @@ from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import first_of, printable_path
 
 SUMMARY = "summary.json"
-INJECTED = "; validation's artifacts are injected ones, real ones may be found less often"
+INJECTED = "it was validated on injected artifacts only; look at a sample of your images (--audit)"
+MOSTLY_REJECTED = (
+    "more than half of the images are rejected: look at some before you believe it, for pictures of a kind that the "
+    "detector was not taught, drawings say, can look like artifacts to it"
+)
 ASSUMED = "if images of a class score as in validation"
 LISTED = 50  # problems named on the terminal; scores.csv names all
 
@@ -32,7 +36,7 @@ LISTED = 50  # problems named on the terminal; scores.csv names all
 class FilterSummary:
     """bands: images by band and "error"; promises: what each band guarantees; estimates: None with their reason.
 
-    audit: what the random sample says; remarks: what is odd about the decisions.
+    audit: what the random sample says; remarks: what is odd about the decisions, or about how many are rejected.
     """
 
     model: str
@@ -85,8 +89,6 @@ class FilterSummary:
             f"estimated: {kept if self.bands[KEEP] else 'nothing is kept'}, "
             f"{rejected if self.bands[REJECT] else 'nothing is rejected'}; "
             f"{_text(self.estimates.prevalence, percent=True)} of all images have artifacts; {ASSUMED}"
-            + INJECTED
-            * self.method.endswith(INJECTED)
         )
 
 
@@ -116,8 +118,13 @@ def summarize(
         not_placed=list(not_placed),
         comparisons=compare(judged),
         audit=audit,
-        remarks=list(rules.decisions.remarks(row.record for row in judged)),
+        remarks=[*rules.decisions.remarks(row.record for row in judged), *_doubt(counts, rules)],
     )
+
+
+def _doubt(counts: Counter, rules: Policy) -> list[str]:
+    usable = counts.total() - counts["error"]
+    return [MOSTLY_REJECTED] * (not rules.certified and 2 * counts[REJECT] > usable)
 
 
 def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: Checkpoint) -> tuple[Estimates | None, str]:
@@ -125,6 +132,8 @@ def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: Checkpoint) -
     validation = checkpoint.validation
     if validation is None:
         return None, "the checkpoint holds no validation scores"
+    if validation.injected:
+        return None, INJECTED
     usable = [row for row in judged if row.band]
     probabilities = np.array([row.record.probability for row in usable])
     decided = np.array([row.verdict.reason == BY_A_PERSON for row in usable], dtype=bool)
@@ -136,7 +145,7 @@ def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: Checkpoint) -
         estimates = estimate(labelled, rules, outcome)
     except NoEstimateError as error:
         return None, str(error)
-    return estimates, METHOD + (INJECTED if validation.injected else "")
+    return estimates, METHOD
 
 
 def write(folder: Path, summary: FilterSummary) -> None:

@@ -1,6 +1,7 @@
 """What the filter says of the images that nobody looks at: estimates that cover, promises that hold or go."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from artifact_detection.filtering import estimates
 from artifact_detection.filtering.calibration import calibrated_policy
 from artifact_detection.filtering.decisions import key_of
 from artifact_detection.filtering.estimates import NoEstimateError, Outcome, estimate
+from artifact_detection.filtering.inputs import Inputs, Item
 from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, manual_bands
 from artifact_detection.filtering.promises import promised_policy
+from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.sample import AuditSample, Drawn, digest_of
 from artifact_detection.filtering.store import Record
+from artifact_detection.filtering.summary import summarize
 from tests.evaluation.simulation import draw, most
 
 POLICY = Policy(manual_bands([0.3, 0.7]), False)
@@ -167,6 +171,18 @@ def test_injected_validation_is_named_and_places_nothing():
     assert policy.edges() == (None, None)
     assert "for injected artifacts" in text and "injected artifacts, 50% of its images: nothing is known" in text
     assert None not in promised_policy(model, images, **LIMITS, without_promise=True).edges()
+
+
+@pytest.mark.parametrize(("probability", "doubted"), [(0.1, False), (0.95, True)])
+def test_what_injected_artifacts_taught_estimates_nothing_and_a_landslide_is_doubted(probability, doubted):
+    made = checkpoint(np.random.default_rng(0), injected=True, default_bands=CARD)
+    policy = promised_policy(made, np.full(40, probability), **LIMITS)
+    record = Record("a.png", -1, 1, 1, probability=probability)
+    judged = [Judged(Item("a.png", "a.png", "a.png", -1, 1, 1), record, policy.judge(record))] * 40
+    scorer = SimpleNamespace(model_id="model", engine=SimpleNamespace(name="engine"), checkpoint=made)
+    lines = summarize(judged, Inputs(), policy, scorer).lines()
+    assert "no estimate of what is left: it was validated on injected artifacts only" in " ".join(lines)
+    assert any(line.startswith("more than half of the images are rejected") for line in lines) == doubted
 
 
 def test_bands_of_the_model_card_promise_nothing():
