@@ -115,7 +115,7 @@ def _below(folder: str, others: Counter, output: Path) -> Iterator[Item]:
     for path, problem in find_files(folder, output):
         name = os.path.relpath(path, folder)
         if problem:
-            yield Item(str(path), str(path), name, problem=f"unreadable: {problem}")
+            yield Item(str(path), str(path), name, problem=f"unreadable: {problem.removeprefix('unreadable: ')}")
         elif path.suffix.lower() in UNREAD_SUFFIXES:
             yield Item(str(path), str(path), name, problem=f"unreadable: {UNREAD}")
         elif path.suffix.lower() in IMAGE_SUFFIXES or is_tar(path.name):
@@ -157,11 +157,13 @@ def _members(path: str, name: str, mtime_ns: int, others: Counter) -> Iterator[I
 
 def _told_apart(name: str, met: Counter) -> str:
     """The name of a member, with a number if an earlier one has it: a tar may hold two of one name, both are judged."""
-    met[name] += 1
-    if met[name] == 1 or not name:
-        return name
     folder, slash, last = name.rpartition("/")
-    return _told_apart(f"{folder}{slash}{met[name]}-{last}", met)
+    met[name] += 1
+    while name and met[name] > 1:
+        last = f"{met[name]}-{last}"
+        name = folder + slash + last
+        met[name] += 1
+    return name
 
 
 def read_bytes(item: Item) -> bytes:

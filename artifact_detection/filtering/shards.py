@@ -61,7 +61,7 @@ def images_in(handle: BinaryIO, start: int, end: int, others: Counter, depth: in
         elif not member.problem and member.bytes > MAX_BYTES:
             yield member._replace(problem=f"too large: {member.bytes / 1e6:.0f} MB")
         else:
-            damages += bool(member.problem)
+            damages += member.problem not in ("", NOT_REGULAR)  # links and devices are whole, and may be many
             if damages > MAX_DAMAGE:
                 yield Member("", start, 0, f"unreadable: damaged tar (over {MAX_DAMAGE} damaged members)")
                 return
@@ -74,13 +74,11 @@ def _members(handle: BinaryIO, start: int, end: int) -> Iterator[Member]:
     while position is not None and position + BLOCK <= end:
         try:
             header = _header(handle, position)
-        except tarfile.EOFHeaderError:  # a block of zeros: the end, or that of one archive behind which is another
-            empty = False
-            position, budget = _next_header(handle, position + BLOCK, end, budget)
-            continue
         except (tarfile.HeaderError, ValueError, OverflowError) as error:
-            empty = False
-            yield Member("", position, 0, f"unreadable: damaged tar ({error})")
+            # A block of zeros is the end, or that of one archive behind which is another.
+            if extended or not isinstance(error, tarfile.EOFHeaderError):
+                yield Member(_short(extended.get("path", "")), position, 0, f"unreadable: damaged tar ({error})")
+            empty, extended = False, {}
             position, budget = _next_header(handle, position + BLOCK, end, budget)
             continue
         empty = False
@@ -100,8 +98,8 @@ def _members(handle: BinaryIO, start: int, end: int) -> Iterator[Member]:
             position, budget = _next_header(handle, data, end, budget)
     if empty:
         yield Member("", start, 0, "unreadable: damaged tar (no header)")
-    elif position is not None and _read(handle, position, end - position).strip(b"\0"):
-        yield Member("", position, 0, "unreadable: damaged tar (it ends within a header)")
+    elif extended or (position is not None and _read(handle, position, end - position).strip(b"\0")):
+        yield Member(_short(extended.get("path", "")), end, 0, "unreadable: damaged tar (it ends within a header)")
 
 
 def _read(handle: BinaryIO, position: int, size: int) -> bytes:
@@ -136,15 +134,17 @@ def _extension(handle: BinaryIO, header: tarfile.TarInfo, data: int, size: int) 
 
 def _records(content: bytes) -> Iterator[tuple[str, str]]:
     """The records "length key=value" of a pax header. Raises DamagedTarError."""
-    while content.strip(b"\0"):
-        length = content.partition(b" ")[0]
-        if not length.isdigit() or len(length) > 7 or not len(length) + 1 < int(length) <= len(content):
+    position, end = 0, len(content.rstrip(b"\0"))
+    while position < end:
+        length = content[position : position + 8].partition(b" ")[0]
+        if not length.isdigit() or len(length) > 7 or not len(length) + 1 < int(length) <= len(content) - position:
             raise DamagedTarError("a pax header without sense")
-        key, equals, value = content[len(length) + 1 : int(length)].removesuffix(b"\n").partition(b"=")
+        record = content[position + len(length) + 1 : position + int(length)]
+        key, equals, value = record.removesuffix(b"\n").partition(b"=")
         if not equals:
             raise DamagedTarError("a pax header without sense")
         yield key.decode("utf-8", "replace"), os.fsdecode(value)
-        content = content[int(length) :]
+        position += int(length)
 
 
 def _file(header: tarfile.TarInfo, extended: dict[str, str], data: int, size: int) -> Member:

@@ -178,6 +178,8 @@ HOSTILE = {
     "long pax name": pax((b"path", b"a" * 300_000 + b".png")) + member(b"bad.png", b"x"),
     "long GNU name": member(b"@", b"a" * 300_000 + b".png\0", kind=b"L") + member(b"bad.png", b"x"),
     "GNU name of 30 GB": header(b"@", 30 * 10**9, b"L"),
+    "GNU name before nothing": member(b"@", b"a" * 150 + b".png\0", kind=b"L") + bytes(1024),
+    "200,000 pax records": member(b"@", b"5 a=\n" * 200_000, kind=b"x") + header(b"bad.png", 2**80),
     "old sparse": member(b"bad.png", b"x", kind=b"S"),
     "bad checksum": b"x" * 512,
 }
@@ -199,6 +201,13 @@ WHOLE = {
     "ends within a header": (member(b"a.png", b"1") + member(b"b.png", b"2")[:300], 1, 1),
     "two members of one name": (member(b"a.png", b"1") + member(b"a.png", b"2") + bytes(1024), 2, 0),
     "no end mark": (member(b"a.png", b"1"), 1, 0),
+    "ends behind a long name": (member(b"a.png", b"1") + member(b"@", b"a" * 150 + b".png\0", kind=b"L"), 1, 1),
+    "more links than damages are named": (header(b"l", 0, b"2") * 1500 + member(b"a.png", b"1"), 1, 1500),
+    "every name for a second one is taken": (
+        b"".join(pax((b"path", b"2-" * n + b"a.png")) + member(b"", b"1") for n in (*range(1100), 0)),
+        1101,
+        0,
+    ),
 }
 
 
