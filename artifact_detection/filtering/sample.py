@@ -18,7 +18,7 @@ from artifact_detection.filtering.decisions import BANDS, Decisions, Key, key_of
 from artifact_detection.filtering.policy import Policy
 from artifact_detection.filtering.results import Judged
 from artifact_detection.system.files import sha256_file, write_atomic
-from artifact_detection.system.tables import read_table, write_table
+from artifact_detection.system.tables import read_table, table_text, write_table
 
 SAMPLE, RECORD = "audit.csv", "audit.json"
 AUDITED = (KEEP, REJECT)  # the bands that nobody looks at otherwise
@@ -121,9 +121,10 @@ def draw(
 
 def write_sample(folder: Path, sample: AuditSample) -> AuditSample:
     """Write both files; return the sample with its checksum."""
-    write_table(folder / SAMPLE, COLUMNS, map(asdict, sample.drawn))
-    sample = replace(sample, checksum=sha256_file(folder / SAMPLE))
-    write_record(folder, sample)
+    rows = list(map(asdict, sample.drawn))
+    sample = replace(sample, checksum=hashlib.sha256(table_text(COLUMNS, rows).encode()).hexdigest())
+    write_record(folder, sample)  # first: what it describes can be drawn again, see `update`
+    write_table(folder / SAMPLE, COLUMNS, rows)
     return sample
 
 
@@ -158,8 +159,12 @@ def update(
     model: str,
 ) -> AuditSample | None:  # fmt: skip
     """The sample that holds from now on: the one before, or, if `size` asks for it, a new one."""
-    if size is None or (before and before.drawn and before.size == size and not changed_bands(before, groups)):
+    holds = before is not None and before.size == size and not changed_bands(before, groups)
+    if size is None or (holds and before.drawn):
         return before
+    if holds:  # a kill came before its table was written: the same numbers draw it again
+        again = draw(groups, size, policy, before.model, before.seed, before.earlier)
+        return write_sample(folder, replace(again, stated=before.stated))
     seed = earlier = 0
     if before:  # what was seen of it may have been a reason to draw again, said or not; of a lost one nobody knows
         is_decided = any(row.key in policy.decisions for row in before.drawn)

@@ -1,6 +1,7 @@
 """The random sample and what is said on it: exact bounds that cover, a sample that stays, statements that go."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -120,6 +121,18 @@ def test_a_sample_stays_until_it_does_not_fit(tmp_path, scores):
     assert {row.key for row in second.of(KEEP)} != {row.key for row in first.of(KEEP)}
     seen = replace(RULES, decisions=Decisions([(second.drawn[0].key, KEEP)]))  # reason enough to draw again
     assert [update(tmp_path, second, more, 61, rules, "m").earlier for rules in (RULES, seen)] == [1, 2]
+
+
+@pytest.mark.parametrize("killed", ["write_record", "write_table"])
+def test_a_sample_that_was_being_written_is_drawn_again(tmp_path, scores, monkeypatch, killed):
+    groups = by_band(judge(scores), RULES)
+    first = update(tmp_path, None, groups, 60, RULES, "m")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(f"artifact_detection.filtering.sample.{killed}", Mock(side_effect=KeyboardInterrupt))
+        update(tmp_path, first, groups, 61, RULES, "m")
+    found = update(tmp_path, read_sample(tmp_path), groups, 61, RULES, "m")
+    assert (found, found.drawn) == (read_sample(tmp_path), read_sample(tmp_path).drawn) and found.drawn
+    assert (found.size, found.seed, found.earlier) == (61, 1, 0)  # as if there had been no kill
 
 
 def test_a_sample_that_was_edited_says_nothing(tmp_path, scores):
