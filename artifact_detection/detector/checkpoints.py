@@ -128,6 +128,8 @@ def load_tensors(path: str | Path) -> dict:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"no such file: {path}") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
     except Exception as error:  # of many types: any bytes are read as a program of pickle's
         # Its first sentence: the next ones advise to run the file's code.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

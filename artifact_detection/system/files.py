@@ -145,11 +145,14 @@ def _give_name(descriptor: int, path: Path) -> None:
 
 
 def read_record(folder: Path) -> dict:
-    """What a folder's record says, see ownership.py; empty where there is none, or a damaged one."""
+    """What a folder's record says, see ownership.py; empty where there is none, or a damaged one.
+
+    Raises OSError for one that may not be read: it says nothing of whose the folder is.
+    """
     path = folder / WORK / RECORD
     try:
         record = json.loads(path.read_bytes()) if path.is_file() else {}  # a pipe would be waited for
-    except (OSError, ValueError):
+    except ValueError:
         return {}
     written = record.get("written", {}) if isinstance(record, dict) else None
     is_sound = isinstance(written, dict) and all(isinstance(hashes, list) for hashes in written.values())

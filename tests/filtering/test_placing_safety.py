@@ -1,5 +1,6 @@
 """What filter_images.py may touch, where it finds images again, and what a hostile tar can do."""
 
+import errno
 import io
 import os
 import shutil
@@ -135,6 +136,24 @@ def test_a_folder_from_elsewhere_is_undone_only_to_where_the_user_says(images, m
     assert run("--undo", out=out) == 2 and not snapshot(source)
     assert run("--undo", "--restore-to", tmp_path / "safe", out=out) == 0
     assert len(snapshot(tmp_path / "safe")) == 3 and not snapshot(source)
+
+
+def test_a_record_that_may_not_be_read_makes_a_folder_nobody_elses(images, model, tmp_path, monkeypatch, capsys):
+    command, out, read = (few(tmp_path / "few", images), *REJECT, "--action", "move"), tmp_path / "out", Path.read_bytes
+
+    def refused(path):
+        if path.name == "record.json":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path)
+
+    run(*command, model=model, out=out)
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    for arguments in (command, ("--undo",)):
+        assert run(*arguments, model=model, out=out) == 2
+        error = capsys.readouterr().err
+        assert "Permission denied" in error and "not of a run" not in error
+    monkeypatch.undo()
+    assert run("--undo", out=out) == 0
 
 
 # ---- tars

@@ -225,12 +225,17 @@ def test_a_detector_without_regions_exports_nothing_and_says_so(images, engine, 
     assert code == 1 and read_rows(folder)["red.png"]["boxes"] == ""
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "no such file"), (b"version https://git-lfs", "refused")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "no such file"), ("a folder", ": Is a directory"), (b"version https://git-lfs", "refused")],
+)
 def test_a_missing_or_damaged_shipped_detector_is_one_clear_sentence(
     images, tmp_path, monkeypatch, capsys, content, reason
 ):
     shipped = tmp_path / "detector.pt"
-    if content:
+    if content == "a folder":
+        shipped.mkdir()
+    elif content:
         shipped.write_bytes(content)
     monkeypatch.setattr(filter_images, "SHIPPED", shipped)
     _, code = run(images)
