@@ -14,7 +14,7 @@ from artifact_detection.filtering.results import Judged
 from artifact_detection.system.files import write_atomic
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError, ManifestRow
 from artifact_detection.system.ownership import NotOursError, OwnFolder
-from artifact_detection.system.paths import FreeNames, harmless, printable_path
+from artifact_detection.system.paths import FreeNames, harmless, lower_end, printable_path
 from artifact_detection.system.transfers import MODES
 
 ACTIONS = ("report", *MODES, "list")
@@ -112,7 +112,7 @@ def plan(judged: Iterable[Judged], mode: str, model: str) -> tuple[list[Placemen
         if problem:
             problems.append(f"{printable_path(row.record.path)}: {problem}")
         elif row.band:
-            name = Path(harmless(Path(row.item.name).as_posix()))
+            name = Path(lower_end(harmless(Path(row.item.name).as_posix())))
             placements.append(_placement(row, names.take((FOLDERS[row.band] / name).as_posix()), mode, model))
     return placements, problems
 

@@ -25,7 +25,7 @@ from artifact_detection.filtering.results import Judged, regions_of
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.files import sha256_file, write_atomic
 from artifact_detection.system.ownership import OwnFolder
-from artifact_detection.system.paths import WORK, FreeNames, harmless, printable_path
+from artifact_detection.system.paths import WORK, FreeNames, harmless, lower_end, printable_path
 from artifact_detection.system.tables import read_table, write_table
 
 COCO, MASKS, INDEX = "coco.json", "masks", "masks.csv"
@@ -187,7 +187,7 @@ def _names(rows: Sequence[Judged], taken: Iterable[str]) -> dict[str, Judged]:
     """A file name of its own for each image, below masks/."""
     free = FreeNames(taken)
     names = (Path(harmless(printable_path(Path(row.item.name).as_posix()))).as_posix() for row in rows)
-    return {free.take(f"{name}.png"): row for name, row in zip(names, rows, strict=True)}
+    return {free.take(f"{lower_end(name)}.png"): row for name, row in zip(names, rows, strict=True)}
 
 
 def _png(painted: np.ndarray) -> bytes:

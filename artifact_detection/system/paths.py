@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]  # the project's folder: scripts, tes
 WORK = ".work"  # in a folder of ours: what no user has to see, see ownership.py
 RECORD = "record.json"  # in there: what makes the folder ours
 LONGEST = 255  # bytes of a name
+DEEPEST = 1024  # bytes of a path below a folder of ours: the whole path, and how deep pathlib recurses, have an end
 
 
 def find_files(folder: str | Path, leave_out: str | Path | None = None) -> Iterator[tuple[Path, str]]:
@@ -137,6 +138,12 @@ def harmless(name: str) -> str:
     """A member's name without anything that could lead out of a folder."""
     parts = [part for part in name.replace("\\", "/").replace("\0", "").split("/") if part not in ("", ".", "..")]
     return "/".join(map(fitting, parts)).replace(":", "_") or "unnamed"
+
+
+def lower_end(path: str) -> str:
+    """A path, with forward slashes, that fits below a folder of ours: of one that is too long, the lower folders."""
+    data = os.fsencode(path)
+    return path if len(data) <= DEEPEST else os.fsdecode(data[-DEEPEST:].partition(b"/")[2])
 
 
 def fitting(name: str, longest: int = LONGEST) -> str:

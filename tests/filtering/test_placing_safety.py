@@ -242,13 +242,15 @@ def test_no_member_is_passed_over_in_silence(tmp_path, kind):
 def test_a_tar_with_every_fault_is_scored_and_its_copies_come_back(images, model, tmp_path):
     data = (images / "01.png").read_bytes()
     long = pax((b"path", b"l" * 300 + b"/" + b"n" * 300 + b".png")) + member(b"x.png", data)
-    parts = [*HOSTILE.values(), member(b"carriage\rreturn.png", data), member(b"two.png", data), long, bytes(1024)]
-    (tmp_path / "a.tar").write_bytes(b"".join(parts))
+    deep = pax((b"path", b"d/" * 2030 + b"deep.png")) + member(b"x.png", data)
+    plain = [member(b"carriage\rreturn.png", data), member(b"two.png", data)]
+    (tmp_path / "a.tar").write_bytes(b"".join([*HOSTILE.values(), *plain, long, deep, bytes(1024)]))
     out = tmp_path / "out"
     for _ in range(2):
         assert run(tmp_path / "a.tar", *REJECT, "--action", "copy", model=model, out=out) == 1
     assert {path for path in snapshot(out) if path.endswith(".png")} == {
-        "rejected/a/carriage\rreturn.png", "rejected/a/two.png", f"rejected/a/{'l' * 255}/{'n' * 251}.png"
+        "rejected/a/carriage\rreturn.png", "rejected/a/two.png", f"rejected/a/{'l' * 255}/{'n' * 251}.png",
+        f"rejected/{'d/' * 507}deep.png",
     }  # fmt: skip
     assert run("--undo", out=out) == 0
     assert not any(path.endswith(".png") for path in snapshot(out))
