@@ -28,7 +28,7 @@ from artifact_detection import figures
 from artifact_detection.detector import checkpoints, models, weights
 from artifact_detection.detector.device import DeviceError, device_errors, peak_memory_mb, pick_device
 from artifact_detection.evaluation import metrics
-from artifact_detection.images.listing import named
+from artifact_detection.images.listing import beside, named
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.system import run_files
 from artifact_detection.system.arguments import script_parser
@@ -82,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
 def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int:
     """The whole story, from class folders to scored run folders."""
     data.list_images(Path(config.dataset), "train")  # nothing to train on: said before weights are downloaded
+    if names := beside(Path(config.dataset), "train", "test"):
+        print(f"left alone in {config.dataset}, for only train/ and test/ are used: {names}", file=sys.stderr)
     torch.manual_seed(config.seed)
     preprocessing = models.default_preprocessing(config.arch, config.image_size, config.crop)
     preprocessing = dataclasses.replace(preprocessing, interpolation=config.interpolation)
@@ -104,7 +106,7 @@ def train(arguments: argparse.Namespace, config: TrainConfig, crew: Crew) -> int
 
 def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: Path | None) -> data.ImageSet | None:
     """The images of one split, decoded once; those that cannot be used are named on stderr. There may be no test."""
-    if split == "test" and not (Path(config.dataset) / split).is_dir():
+    if split == "test" and not any((Path(config.dataset) / split).rglob("*.*")):
         print(f"no test split in {config.dataset}: nothing is scored at the end", file=sys.stderr)
         return None
     images = data.load_images(Path(config.dataset), split, preprocessing, cache)

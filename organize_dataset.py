@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from artifact_detection.images.listing import beside
 from artifact_detection.labels import CLASSES
 from artifact_detection.labels_table import LabelsTable
 from artifact_detection.organizing import plan, refusals
@@ -88,11 +89,14 @@ def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     placed = 0 if options.dry_run else plan.place(rows, manifest)
     print_table(rows, options.splits)
     print_others(earlier, roots)
+    print_left_alone(options)
     if options.dry_run:
         print(f"dry run: {planned} files to {options.mode}, nothing was written")
     else:
         done = {"copy": "copied", "move": "moved", "link": "linked"}[options.mode]
-        print(f"{done} {placed} files to {options.output}" if planned else "nothing to do: all is in place")
+        is_any = any(row.status != plan.SKIPPED for row in rows)
+        idle = "nothing to do: all that can be used is in place" if is_any else "no file can be used"
+        print(f"{done} {placed} files to {options.output}" if planned else idle)
     unmatched = name_unmatched(options.table) if options.table else 0
     return exit_code(rows, options.splits) or int(unmatched > 0)
 
@@ -153,6 +157,16 @@ def print_others(earlier: list[Row], roots: set[Path]) -> None:
         print(
             f"{len(others)} of these were here before, from {folders}: if they do not belong to this dataset, "
             "--undo first, or choose another --output"
+        )
+
+
+def print_left_alone(options: argparse.Namespace) -> None:
+    """Say which folders and images of the source are in no split: a val/, for example."""
+    output = [options.output.name] if options.output.parent == options.source else []
+    names = "" if options.listed else beside(options.source, *options.splits, *output)
+    if names:
+        print(
+            f"left alone in {printable(options.source)}, for it is none of --splits {' '.join(options.splits)}: {names}"
         )
 
 

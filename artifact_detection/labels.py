@@ -13,12 +13,14 @@ CLEAN, ARTIFACT = 0, 1
 FAMILIES = ("overlay", "occlusion", "anatomy", "generation")  # of artifacts, in the order of a detector's maps
 DIGITS = ("0", "1")  # the label texts of the usual file names; which one means "artifact" is a setting
 DEFAULT_PATTERN = r"_(?P<label>\d)(?=\.[^.]*$)"  # the last `_<digit>` before the extension
-WORDS = {
-    **dict.fromkeys(("0", "no_artifacts", "no_artifact", "no_artefacts", "no_artefact", "clean", "ok", "good"), CLEAN),
+TRUTH = {  # spreadsheets translate TRUE and FALSE
     **dict.fromkeys(("false", "no", "f", "n", "falsch", "nein", "faux", "non", "falso", "onwaar"), CLEAN),
-    **dict.fromkeys(("1", "artifacts", "artifact", "artefacts", "artefact", "bad"), ARTIFACT),
     **dict.fromkeys(("true", "yes", "t", "y", "wahr", "ja", "vrai", "oui", "verdadero", "vero", "waar"), ARTIFACT),
-}  # what a label column can say without being asked about; spreadsheets translate TRUE and FALSE
+}
+WORDS = TRUTH | {
+    **dict.fromkeys(("0", "no_artifacts", "no_artifact", "no_artefacts", "no_artefact", "clean", "ok", "good"), CLEAN),
+    **dict.fromkeys(("1", "artifacts", "artifact", "artefacts", "artefact", "bad"), ARTIFACT),
+}  # what a label column can say without being asked about
 NO_LABEL = ("", "nan", "na", "n/a", "#n/a", "null")
 IMAGE_FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"
@@ -79,7 +81,10 @@ def class_numbers(texts: Iterable[str], artifact_label: str | None = None) -> li
     said = {word: text.strip() for word, text in zip(words, texts, strict=True)}
     found, artifact = set(words) - set(NO_LABEL), _word(artifact_label or "")
     meant = WORDS.get(artifact, ARTIFACT)  # what the word for artifacts means to everybody else
-    if found <= WORDS.keys() and (artifact in DIGITS or meant == ARTIFACT or not found):
+    flipped = (
+        artifact == "0" and found & TRUTH.keys()
+    )  # FALSE is a 0: whether it means artifacts, too, only the user knows
+    if found <= WORDS.keys() and not flipped and (artifact in DIGITS or meant == ARTIFACT or not found):
         meaning = WORDS | ({"0": ARTIFACT, "1": CLEAN} if artifact == "0" else {})
     elif artifact in found and len(found) <= 2 and all(WORDS.get(word) != meant for word in found - {artifact}):
         meaning = {word: ARTIFACT if word == artifact else CLEAN for word in found}

@@ -51,6 +51,14 @@ def _why_left_out(name: Path) -> str:
     return "" if suffix in IMAGE_SUFFIXES else OTHER
 
 
+def beside(folder: Path, *known: str) -> str:
+    """Names the folders and images in `folder` that lie beside the `known` ones; empty if there are none."""
+    paths = [path for path in sorted(folder.iterdir()) if path.name not in known and not path.name.startswith(".")]
+    names = [path.name + "/" for path in paths if path.is_dir()]
+    names += [path.name for path in paths if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES]
+    return named(names)
+
+
 def named(names: list[str]) -> str:
     """The first of some names, for a sentence."""
     return ", ".join(first_of(names, NAMED))

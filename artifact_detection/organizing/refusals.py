@@ -77,7 +77,7 @@ def refuse_inverted(rows: Iterable[Row], options: argparse.Namespace) -> None:
     for row in rows:
         if row.label is not None:
             by_split.setdefault(row.split, {})[row.source] = row.label
-    other = {"0": "1", "1": "0"}.get(options.name_label, "LABEL")
+    other = "LABEL" if options.table else {"0": "1", "1": "0"}.get(options.name_label, "LABEL")
     is_decided = options.table and options.table.is_decided
     remedy = "Pass --yes if" if is_decided else f"Pass --artifact-label {other}, or --yes if"
     for split, by_source in by_split.items():

@@ -123,6 +123,22 @@ def test_a_table_that_says_no_labels_is_refused(tmp_path, text, message, capsys)
     assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
+def test_where_no_file_can_be_used_nothing_is_in_place(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("path,label\ngone.png,0\n")
+    assert organize(tmp_path, "--labels", tmp_path / "t.csv") == 2
+    found = capsys.readouterr().out
+    assert "no file can be used" in found and "in place" not in found
+
+
+def test_the_way_out_of_inverted_words_leads_out(tmp_path, images, capsys):
+    """TRUE means clean in this table: neither `0` nor `1` says so."""
+    rows = [f"{image},{'FALSE' if number == 4 else 'TRUE'}\n" for number, image in enumerate(images)]
+    (tmp_path / "t.csv").write_text("path,label\n" + "".join(rows))
+    assert organize(tmp_path, "--labels", tmp_path / "t.csv") == 2
+    assert "Pass --artifact-label LABEL" in capsys.readouterr().err
+    assert organize(tmp_path, "--labels", tmp_path / "t.csv", "--artifact-label", "FALSE") == 0
+
+
 def test_moved_files_are_not_missing(tmp_path, images):
     rows = [(path, sha(path), "keep") for path in images[:4]] + [(images[4], sha(images[4]), "reject")]
     table = decisions(tmp_path / "decisions.csv", rows)

@@ -36,6 +36,14 @@ def test_the_defaults_read_test_data_beside_the_script_from_any_folder(tmp_path)
     assert list(elsewhere.iterdir()) == []
 
 
+def test_what_lies_beside_the_splits_is_named(tmp_path, capsys):
+    source = draw_source(tmp_path)
+    draw(source / "val" / "a_0.png", 90)
+    draw(source / "b_1.png", 91)
+    assert run(tmp_path) == 0
+    assert "none of --splits train test: val/, b_1.png" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_manifest_says_what_is_where(tmp_path, mode):
     source = draw_source(tmp_path)

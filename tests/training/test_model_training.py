@@ -46,8 +46,11 @@ def test_run_folder_is_complete_and_agrees_with_itself(folders, dataset, tmp_pat
 
 def test_without_a_test_split_it_trains_and_says_so(folders, dataset, tmp_path, capsys):
     shutil.rmtree(dataset / "test")
+    for folder in ("test/artifacts", "validation"):
+        (dataset / folder).mkdir(parents=True)
     assert main([*folders, "--name", "run"]) == 0
-    assert "no test split" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no test split" in said and "only train/ and test/ are used: validation/" in said
     made = {path.name for path in (tmp_path / "runs/run").iterdir()}
     assert "best.pt" in made and "curves.png" in made and "test_predictions.csv" not in made
 
