@@ -81,12 +81,17 @@ def _labels(audit: Audit) -> tuple[str, str]:
 
 
 def _polarity(audit: Audit) -> tuple[str, str]:
+    """Each split by itself, too: one may be labelled the other way round."""
     prevalence = Prevalence.of(audit.labelled["label"])
     if not prevalence.total:
         return LOOK, "Nothing is labelled."
     counts = f"{prevalence.artifacts} of {prevalence.total} images are labelled {CLASSES[ARTIFACT]}"
-    if prevalence.looks_inverted:
-        return STOP, f"{counts}: the majority. Is the label the other way round?"
+    splits = {split: Prevalence.of(rows["label"]) for split, rows in audit.labelled.groupby("split") if split}
+    inverted = [f", {one.artifacts} of {one.total} in {split}" for split, one in splits.items() if one.looks_inverted]
+    if prevalence.looks_inverted or inverted:
+        return STOP, f"{counts}{''.join(inverted)}: the majority. Is the label the other way round?"
+    if prevalence.artifacts in (0, prevalence.total / 2):
+        return LOOK, f"{counts}: that does not show which way round the labels are."
     return OK, f"{counts}: the minority, as expected."
 
 
@@ -98,9 +103,11 @@ def _balance(audit: Audit) -> tuple[str, str]:
         return verdict, f"{text[0].upper()}{text[1:]}."
     found = {split: _balance_of(rows[rows["split"] == split], trained=split == "train") for split in splits}
     if "train" not in found:
-        found["train"] = STOP, "there is no such split, so training is impossible"
+        found["train"] = STOP, "there is no image, so training is impossible"
     if "test" not in found:
-        found["test"] = LOOK, "there is no such split, so nothing can be proved"
+        found["test"] = LOOK, "there is no image, so nothing can be proved"
+    if strays := int((audit.usable["split"] == "").sum()):
+        found["in no split"] = LOOK, f"{strays} images, which are neither trained nor tested on"
     verdicts, texts = zip(*found.values(), strict=True)
     return max(verdicts, key=VERDICTS.index), "; ".join(map(": ".join, zip(found, texts, strict=True))) + "."
 
@@ -116,15 +123,15 @@ def _balance_of(rows: pd.DataFrame, trained: bool) -> tuple[str, str]:
             way_out = " without --inject" if missing == [ARTIFACT] else ""
             return STOP, f"{lack}, so training is impossible{way_out}"
         return LOOK, f"{lack}, so a test proves nothing about {' and '.join(CLASSES[label] for label in missing)}"
-    fewest, name = min(
-        (rows.loc[rows["label"] == label, "group"].nunique(), CLASSES[label]) for label in (CLEAN, ARTIFACT)
-    )
-    if trained and fewest < 2:
-        return STOP, f"only {fewest} distinct image of {name}: it cannot stand in training and in validation"
+    distinct = [rows.loc[rows["label"] == label, "group"].nunique() for label in (CLEAN, ARTIFACT)]
+    if trained and min(distinct) < 2:
+        name = CLASSES[int(np.argmin(distinct))]
+        return STOP, f"only {min(distinct)} distinct image of {name}: it cannot stand in training and in validation"
     low, high = wilson(prevalence.artifacts, prevalence.total)
     text = f"{prevalence.share:.1%} artifacts (95 % interval {low:.1%} to {high:.1%})"
-    if prevalence.artifacts < FEW_ARTIFACTS:
-        return LOOK, f"{text}, with {prevalence.artifacts} of them models can hardly be told apart"
+    if distinct[ARTIFACT] < FEW_ARTIFACTS:
+        few = f"{distinct[ARTIFACT]} {'of them' if distinct[ARTIFACT] == prevalence.artifacts else 'distinct ones'}"
+        return LOOK, f"{text}, with {few} models can hardly be told apart"
     return OK, text
 
 

@@ -36,7 +36,8 @@ def verdicts(checks: list[Check]) -> Styler:
 def plot_balance(audit: Audit) -> Figure:
     """Images per split and class, with counts."""
     figure, (axis,) = _panels(1, width=5)
-    rows = audit.usable.assign(split=audit.usable["split"].replace("", "all"), **{"class": class_names(audit.usable)})
+    none = "in no split" if audit.usable["split"].any() else "all"
+    rows = audit.usable.assign(split=audit.usable["split"].replace("", none), **{"class": class_names(audit.usable)})
     sns.countplot(rows, x="split", hue="class", palette=COLOURS, ax=axis)
     for bars in axis.containers:
         axis.bar_label(bars, fontsize=8)

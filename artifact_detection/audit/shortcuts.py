@@ -74,13 +74,15 @@ def find_shortcut(features: pd.DataFrame, labels: np.ndarray, groups: np.ndarray
     features, labels, groups = features.iloc[rows], labels[rows], np.unique(groups[rows], return_inverse=True)[1]
     sizes = np.bincount(groups)[groups]
     movable = np.isin(sizes, sizes[labels == 0]) & np.isin(sizes, sizes[labels == 1])
-    for label, name in enumerate(CLASSES):
-        distinct, moving = (len(np.unique(groups[(labels == label) & rows])) for rows in (True, movable))
-        if distinct < MIN_IMAGES:
-            return Shortcut(reason=f"not tested, {distinct} distinct images of {name} are too few")
-        if moving < MIN_IMAGES:
-            larger = f"only {moving} groups of {name} are as large as some of the other class"
-            return Shortcut(reason=f"not tested, {larger}")
+    distinct, moving = (
+        min((len(np.unique(groups[(labels == label) & rows])), label) for label in range(len(CLASSES)))
+        for rows in (True, movable)
+    )
+    if distinct[0] < MIN_IMAGES:
+        return Shortcut(reason=f"not tested, {distinct[0]} distinct images of {CLASSES[distinct[1]]} are too few")
+    if moving[0] < MIN_IMAGES:
+        larger = f"only {moving[0]} groups of {CLASSES[moving[1]]} are as large as some of the other class"
+        return Shortcut(reason=f"not tested, {larger}")
     features = features.loc[:, features.nunique() > 1]
     if features.empty:
         return Shortcut(reason=ALIKE)

@@ -279,7 +279,7 @@ def test_a_split_that_is_not_there_is_missed(dataset, missing, verdict):
     shutil.rmtree(dataset / missing)
     found = check(audit_dataset(dataset, cache=False), "class balance")
     assert found.verdict == verdict
-    assert f"{missing}: there is no such split" in found.finding
+    assert f"{missing}: there is no image" in found.finding
 
 
 def test_copies_of_one_artifact_are_too_few_to_train_on(dataset):
@@ -297,6 +297,18 @@ def test_inverted_labels_stop(dataset):
     assert check(audit, "polarity").finding.startswith("18 of 24")
 
 
+def test_one_split_that_is_labelled_the_other_way_round_stops(dataset):
+    for path in sorted((dataset / "test").glob("*_0.png"))[1:]:
+        path.unlink()
+    found = check(audit_dataset(dataset, cache=False), "polarity")
+    assert found.verdict == "stop" and "in test: the majority" in found.finding
+
+
+def test_images_beside_the_splits_are_named(dataset):
+    write(dataset / "more" / "image_1.png", portrait(51))
+    assert "in no split: 1 images" in check(audit_dataset(dataset, cache=False), "class balance").finding
+
+
 def test_one_class_stops_and_shortcuts_say_why_they_are_silent(tmp_path, portraits):
     for i, image in enumerate(portraits[:3]):
         write(tmp_path / f"image_{i}_0.png", image)
@@ -304,7 +316,8 @@ def test_one_class_stops_and_shortcuts_say_why_they_are_silent(tmp_path, portrai
     assert check(audit, "class balance").verdict == "stop"
     found = check(audit, "shortcut by metadata")
     assert found.verdict == "look"
-    assert "not tested, 3 distinct images of no_artifacts are too few" in found.finding
+    assert "not tested, 0 distinct images of artifacts are too few" in found.finding
+    assert "0 of 3 images" in check(audit, "polarity").finding and "as expected" not in check(audit, "polarity").finding
 
 
 def test_class_folders_say_the_label(tmp_path, portraits):
