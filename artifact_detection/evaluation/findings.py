@@ -80,6 +80,8 @@ def calibration(before: Summary, after: Summary, temperature: float, shift: floa
         f"Expected calibration error {before['ece']} before and {after['ece']} after the logits were shifted by "
         f"{shift:+.2f} and divided by {temperature:.2f}, both fitted on validation."
     )
+    if (temperature, shift) == (1, 0):  # a predictions file
+        text = f"Expected calibration error {after['ece']}; nothing was fitted here."
     if after["ece"].low > 0:
         return f"{text} The probabilities are off by more than chance explains."
     return f"{text} With {after.confusion.sum()} images no deviation from perfect calibration is shown."
@@ -100,9 +102,10 @@ def bands_on_test(chosen: Bands, run: Evaluation) -> str:
 
 
 def threshold(row: pd.Series) -> str:
+    share_left = f" ({row.residual:.1%})" if row.images_kept else ""
     return (
         f"At the threshold in use, {row.threshold:.3f}: {row.images_kept:.0f} images are kept, "
-        f"{row.artifacts_left:.0f} of them artifacts ({row.residual:.1%}); {row.clean_lost:.0f} clean ones are lost."
+        f"{row.artifacts_left:.0f} of them artifacts{share_left}; {row.clean_lost:.0f} clean ones are lost."
     )
 
 

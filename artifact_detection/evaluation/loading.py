@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from artifact_detection.detector.checkpoints import CERTIFIES
 from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import SHIPPED, Scorer, load_predictor
-from artifact_detection.evaluation.predictions import read_predictions, usable_rows
+from artifact_detection.evaluation.predictions import CUT, HALF, read_predictions, usable_rows
 from artifact_detection.images.decoding import read_image
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
 from artifact_detection.system import run_files
@@ -141,7 +141,14 @@ def open_predictions(path: Path, environment: Mapping[str, str], dataset: Path |
     table, left_out = _usable(read_predictions(path, label, pattern))
     if table.empty:
         raise EvaluationError(f"{path}: no row has a label and a prediction")
-    return Evaluation(path.name, table, left_out, dataset=dataset)
+    return Evaluation(path.name, table, left_out, dataset=dataset, threshold=table.attrs.get(CUT) or _threshold(table))
+
+
+def _threshold(table: pd.DataFrame) -> float:
+    """The lowest probability that another system calls artifacts; HALF where its verdicts follow no threshold."""
+    flagged = table["prediction"] == ARTIFACT
+    lowest, highest = table.loc[flagged, "probability"].min(), table.loc[~flagged, "probability"].max()
+    return float(lowest) if lowest > highest else HALF
 
 
 def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:

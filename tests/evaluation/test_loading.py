@@ -10,6 +10,7 @@ from artifact_detection.evaluation import findings, loading
 from artifact_detection.evaluation.bands import choose_bands
 from artifact_detection.evaluation.loading import Evaluation, EvaluationError, open_evaluation
 from artifact_detection.evaluation.metrics import summarize
+from artifact_detection.evaluation.thresholds import threshold_table
 
 
 def table(labels, probabilities, predictions=None) -> pd.DataFrame:
@@ -85,6 +86,16 @@ def test_rows_without_label_are_counted(tmp_path):
     assert run.targets.tolist() == run.predictions.tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "threshold"), [((0, 0, 1), 0.9), ((0, 1, 1), 0.6), ((1, 0, 1), 0.5)], ids=["cut", "another", "no cut"]
+)
+def test_the_threshold_in_use_is_the_files_own(tmp_path, verdicts, threshold):
+    rows = zip("abc", (0.2, 0.6, 0.9), verdicts, strict=True)
+    text = "\n".join(f"{name},1,{probability},{verdict}" for name, probability, verdict in rows)
+    (tmp_path / "p.csv").write_text(f"path,label,probability,prediction\n{text}\nd,0,.1,0")
+    assert open_evaluation({"PREDICTIONS_CSV": str(tmp_path / "p.csv")}).threshold == threshold
+
+
 def test_nothing_to_evaluate(tmp_path, monkeypatch):
     with pytest.raises(EvaluationError, match="no finished run"):
         open_evaluation({"RUN_DIR": str(tmp_path)})
@@ -112,6 +123,16 @@ def test_sentence_on_quality():
 
 def test_sentence_on_quality_without_artifacts():
     assert "undefined: no image is labelled artifacts" in findings.quality(summarize([0, 0], [0.1, 0.2]))
+
+
+def test_sentences_on_a_file_from_elsewhere_and_on_nothing_kept():
+    summary, nothing_kept = (
+        summarize(RUN.targets, RUN.probabilities),
+        threshold_table(RUN.targets, RUN.probabilities, [0.0]),
+    )
+    assert "both fitted on validation" in findings.calibration(summary, summary, 1.5, 0.0)
+    assert "nothing was fitted" in findings.calibration(summary, summary, 1.0, 0.0)
+    assert "0 images are kept, 0 of them artifacts; 3 clean" in findings.threshold(nothing_kept.iloc[0])
 
 
 def test_sentence_on_bands_counts_the_test_split():
