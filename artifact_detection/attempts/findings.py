@@ -3,20 +3,16 @@
 import pandas as pd
 
 from artifact_detection.attempts.analysis import seed_spread
-from artifact_detection.attempts.catalogue import RECIPE
 from artifact_detection.attempts.report import difference
 from artifact_detection.evaluation.findings import SIGNIFICANT
 
 
 def cost_finding(board: pd.DataFrame) -> str:
-    """Is there something as good for less time?"""
+    """Which attempts may be as good as the best? Not which is fastest: they did not have the machine to themselves."""
     best = board.iloc[0]
-    as_good = board[board["ap"] >= best["low"]]
-    cheap = as_good["seconds"].idxmin()
-    share = as_good.loc[cheap, "seconds"] / board.loc[RECIPE, "seconds"]
     return (
-        f"{len(as_good)} of {len(board)} attempts lie within the interval of the best, {board.index[0]}. The fastest "
-        f"of them is {cheap}, with {share:.0%} of the recipe's time."
+        f"{(board['ap'] >= best['low']).sum()} of {len(board)} attempts lie within the interval of the best, "
+        f"{board.index[0]}. Times compare only where the machine had the same other work (README.md)."
     )
 
 
