@@ -50,7 +50,7 @@ def logit_interval(value: float, draws: np.ndarray, m: int) -> tuple[float, floa
     """
     if value in (0, 1) and m > 0:
         return clopper_pearson(int(value) * m, m)
-    if not 0 < value < 1 or m < 2 or draws.std() == 0:
+    if not 0 < value < 1 or m < 2 or draws.std() < 1e-9:  # what rounding leaves is no spread
         return float("nan"), float("nan")
     error = draws.std() * np.sqrt(m / (m - 1)) / (value * (1 - value))
     half = special.stdtrit(m - 1, (1 + CONFIDENCE) / 2) * error

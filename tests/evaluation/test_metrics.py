@@ -175,6 +175,8 @@ def test_equal_mass_bins():
 
 def test_a_value_without_spread_has_no_interval():
     assert np.isnan(logit_interval(0.5, np.full(10, 0.5), 5)).all()
+    constant = summarize([0] * 10 + [1] * 3, [0.3] * 13)["average_precision"]
+    assert "no spread" in str(constant)  # but for what rounding leaves
 
 
 @pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 20), (20, 180)])
