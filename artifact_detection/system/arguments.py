@@ -1,4 +1,4 @@
-"""The shape that the three scripts' command lines have in common."""
+"""The shape that command lines have in common."""
 
 import argparse
 
@@ -10,5 +10,13 @@ def script_parser(description: str, takes: str = "[options]") -> argparse.Argume
     """
     return argparse.ArgumentParser(
         usage=f"%(prog)s {takes}, all listed by --help", description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+
+
+def module_parser(module: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """The same for `python -m artifact_detection.MODULE`, with argparse's own usage."""
+    return argparse.ArgumentParser(
+        f"python -m artifact_detection.{module}", description=description, epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip

@@ -78,9 +78,6 @@ class Manifest(Generic[R]):
         ordered = sorted(rows, key=lambda row: (str(row.source), row.offset or 0, row.destination))
         write_table(self.folder / NAME, self.columns, map(self._record, ordered))
 
-    def remove(self) -> None:
-        (self.folder / NAME).unlink()
-
     def transfer(self, row: R) -> Transfer:
         part = None if row.offset is None else (row.offset, row.bytes)
         return Transfer(row.source, self.folder / row.destination, row.mode, row.sha256, self.own, part)
@@ -134,7 +131,8 @@ class Manifest(Generic[R]):
 
         def back(row: R) -> str:
             transfer = self.transfer(row)
-            if not self._is_inside(transfer.destination):
+            # in the folder, or where a link out of it leads that a run on this machine has followed
+            if not (lies_in(transfer.destination.parent, self.folder) or self.own.covers(transfer.destination)):
                 return "its place leads out of the folder, left where it is"
             reason = transfer.why_not_undone()
             error = None if reason or dry_run else attempt(transfer.put_back)
@@ -153,7 +151,7 @@ class Manifest(Generic[R]):
         if left:
             self.write(left)
         elif self.exists():
-            self.remove()
+            (self.folder / NAME).unlink()
 
     def going_home(self, rows: Sequence[R], restore_to: Path | None) -> list[R]:
         """The rows with the places that moved files go back to: where they were if a run on this machine took them
@@ -172,10 +170,6 @@ class Manifest(Generic[R]):
         if outside:
             raise ManifestError(f"{restore_to} has a link that leads to {outside[0]}: pass --restore-to another folder")
         return [replace(row, source=places.get(row.key, row.source)) for row in rows]
-
-    def _is_inside(self, destination: Path) -> bool:
-        """Whether it lies in the folder, or where a link out of it leads that a run on this machine has followed."""
-        return lies_in(destination.parent, self.folder) or self.own.covers(destination)
 
     def _record(self, row: R) -> dict[str, str]:
         beside = row.source.is_relative_to(self.folder.parent)

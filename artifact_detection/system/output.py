@@ -36,7 +36,6 @@ class Unheard:
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:
-    """Run it and exit with the code that it returns."""
     sys.stdout, sys.stderr = Unheard(sys.stdout), Unheard(sys.stderr)
     code = main()
     sys.stdout.flush()

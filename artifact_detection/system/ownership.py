@@ -159,12 +159,12 @@ def _is_free(work: Path) -> bool:
     if not work.is_dir() or work.is_symlink():
         return False
     names = [name for name in os.listdir(work) if name != RECORD or (work / name).stat().st_size]
-    return all(_is_unfinished_record(work / name) for name in names)
-
-
-def _is_unfinished_record(path: Path) -> bool:
-    """Left of a run that was killed while it wrote the very first record."""
-    return path.name.startswith(UNFINISHED) and path.is_file() and b'{\n "maker": '.startswith(path.read_bytes()[:12])
+    # left of a run that was killed while it wrote the very first record
+    return all(
+        name.startswith(UNFINISHED) and (work / name).is_file()
+        and b'{\n "maker": '.startswith((work / name).read_bytes()[:12])
+        for name in names
+    )  # fmt: skip
 
 
 def _portable(path: str, folder: Path) -> str:

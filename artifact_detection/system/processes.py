@@ -38,11 +38,9 @@ class Crew:
 
     @property
     def threads(self) -> int:
-        """This process' share of the machine's cores."""
         return max(1, cores() // self.local)
 
     def wait(self) -> None:
-        """Until every process has come this far."""
         if self.world > 1:
             distributed.barrier()
 
