@@ -21,7 +21,6 @@ def save(figure: Figure, path: str | Path, dpi: int = 120) -> None:
 
 
 def png(figure: Figure, dpi: int = 120) -> bytes:
-    """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

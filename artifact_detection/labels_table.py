@@ -34,7 +34,6 @@ class LabelsTable:
     used: dict[str, set[Path]] = field(default_factory=dict)
 
     def label_of(self, file: Path) -> int | None:
-        """The class index of a file, None if the table has none for it."""
         name = self._name_of(file)
         if name is None:
             return None
@@ -56,7 +55,6 @@ class LabelsTable:
         return f"changed since it was judged in {table}" if is_changed else ""
 
     def unmatched(self) -> list[str]:
-        """The names that no file was found for."""
         return [name for name in self.labels if name not in self.used]
 
     def files(self) -> list[Path]:

@@ -13,12 +13,13 @@ from artifact_detection.audit.checks import STOP, Check, run_checks, worst
 from artifact_detection.audit.dataset import Audit, audit_dataset
 from artifact_detection.audit.report import render
 from artifact_detection.labels import DEFAULT_PATTERN
+from artifact_detection.system.arguments import module_parser
 from artifact_detection.system.memory import keep_freed_memory
 from artifact_detection.system.ownership import refuse_named, write_named
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m artifact_detection.audit", description=__doc__.split("\n")[0])
+    parser = module_parser("audit", __doc__)
     add = parser.add_argument
     add("folder", type=Path, help="flat, train/ and test/, or {train,test}/{no_artifacts,artifacts}/")
     add("--html", type=Path, help="write a report with pictures")

@@ -38,12 +38,10 @@ class Check:
 
 
 def run_checks(audit: Audit) -> list[Check]:
-    """Every check, in the order of CHECKS."""
     return [check(audit, name) for name in CHECKS]
 
 
 def check(audit: Audit, name: str) -> Check:
-    """One check by its name in CHECKS."""
     return Check(name, *CHECKS[name](audit))
 
 
@@ -240,14 +238,12 @@ def leaked_rows(audit: Audit) -> pd.DataFrame:
 
 
 def leaked_links(audit: Audit) -> pd.DataFrame:
-    """The links between two rows of different splits."""
     splits = audit.table["split"].to_numpy()
     first, second = splits[audit.links["first"]], splits[audit.links["second"]]
     return audit.links[(first != second) & (first != "") & (second != "")]
 
 
 def contradicting_links(audit: Audit) -> pd.DataFrame:
-    """The links between two labelled rows of different labels."""
     labels = audit.table["label"].to_numpy()
     first, second = labels[audit.links["first"]], labels[audit.links["second"]]
     return audit.links[(first != second) & (np.minimum(first, second) >= 0)]

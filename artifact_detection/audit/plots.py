@@ -1,6 +1,5 @@
 """The figures of EDA.ipynb and of the audit's report. A function returns a matplotlib Figure; none shows one."""
 
-import cv2
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -13,6 +12,7 @@ from artifact_detection.audit.shortcuts import global_features, metadata_feature
 from artifact_detection.figures import BLUE, GREY, RED, plot_gallery
 from artifact_detection.images.candidates import hash_distances
 from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import within
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 
 COLOURS = {CLASSES[CLEAN]: BLUE, CLASSES[ARTIFACT]: RED, "unlabelled": GREY}
@@ -21,12 +21,10 @@ SIDE = 128  # pixels of a picture in a gallery
 
 
 def class_names(table: pd.DataFrame) -> pd.Series:
-    """The class of each row in words."""
     return table["label"].map({CLEAN: CLASSES[CLEAN], ARTIFACT: CLASSES[ARTIFACT], UNLABELLED: "unlabelled"})
 
 
 def verdicts(checks: list[Check]) -> Styler:
-    """The verdict table, coloured."""
     table = pd.DataFrame([vars(check) for check in checks]).rename(columns={"name": "check"})
     paint = {verdict: f"background-color: {colour}" for verdict, colour in VERDICT_COLOURS.items()}
     left = {"text-align": "left"}
@@ -34,7 +32,6 @@ def verdicts(checks: list[Check]) -> Styler:
 
 
 def plot_balance(audit: Audit) -> Figure:
-    """Images per split and class, with counts."""
     figure, (axis,) = _panels(1, width=5)
     none = "in no split" if audit.usable["split"].any() else "all"
     rows = audit.usable.assign(split=audit.usable["split"].replace("", none), **{"class": class_names(audit.usable)})
@@ -46,7 +43,6 @@ def plot_balance(audit: Audit) -> Figure:
 
 
 def plot_sizes(audit: Audit) -> Figure:
-    """Width and height, and bytes per pixel, of the files of each format."""
     figure, (sizes, weights) = _panels(2)
     rows = audit.usable.assign(bits=8 * audit.usable["bytes"] / (audit.usable["width"] * audit.usable["height"]))
     counts = rows.groupby(["width", "height", "format"]).size().reset_index(name="images")
@@ -78,7 +74,7 @@ def plot_pairs(audit: Audit, pairs: pd.DataFrame, most: int = 6) -> Figure:
     for pair in pairs.head(most).itertuples():
         for row in (pair.first, pair.second):
             file = audit.table.loc[row]
-            pictures.append(_picture(file["path"]))
+            pictures.append(within(read_image(file["path"]), SIDE))
             titles.append(f"{pair.kind}\n{_caption(file)}")
     return plot_gallery(pictures, titles)
 
@@ -129,11 +125,10 @@ def plot_rows(audit: Audit, rows: pd.DataFrame, measure: str | None = None, most
     rows = rows.head(most)
     values = [""] * len(rows) if measure is None else [f"{measure} {value:.3g}\n" for value in rows[measure]]
     titles = [value + _caption(file) for value, (_, file) in zip(values, rows.iterrows(), strict=True)]
-    return plot_gallery([_picture(path) for path in rows["path"]], titles)
+    return plot_gallery([within(read_image(path), SIDE) for path in rows["path"]], titles)
 
 
 def samples(audit: Audit, each: int = 6) -> pd.DataFrame:
-    """`each` random rows of every split and class."""
     shuffled = audit.usable.sample(frac=1, random_state=0)
     return shuffled.groupby(["split", "label"], sort=True).head(each).sort_values(["split", "label"], kind="stable")
 
@@ -168,14 +163,6 @@ def _note(text: str) -> Figure:
     figure.add_subplot().set_axis_off()
     figure.text(0, 0.5, text, fontsize=9, color=GREY)
     return figure
-
-
-def _picture(path: str) -> np.ndarray:
-    """A file as a picture that fits into SIDE x SIDE pixels."""
-    pixels = read_image(path)
-    scale = SIDE / max(pixels.shape[:2])
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def _caption(file: pd.Series) -> str:

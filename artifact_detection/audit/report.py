@@ -22,7 +22,6 @@ h2 { margin-top: 2.2rem; font-size: 1.15rem }
 
 
 def render(audit: Audit, checks: list[Check]) -> str:
-    """The page as text."""
     title = f"Audit of {html.escape(printable(audit.folder.resolve().name))}"
     rows = "".join(_row(check) for check in checks)
     sections = "".join(_section(heading, plot) for heading, plot in _figures(audit).items())

@@ -16,7 +16,7 @@ from artifact_detection.evaluation.localization import Located
 from artifact_detection.evaluation.metrics import Summary
 from artifact_detection.evaluation.resampling import WeightedMetrics, equal_mass_bins, stratified_counts
 from artifact_detection.figures import BLUE, CLASS_COLOURS, GREY, RED, label_axes, panels, plot_gallery
-from artifact_detection.images.transforms import resize
+from artifact_detection.images.transforms import resize, within
 from artifact_detection.intervals import wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 
@@ -165,10 +165,8 @@ def plot_regions(located: Sequence[Located], columns: int = 6) -> Figure:
     """Images with an injected artifact: the edge of its mask in white, the detector's regions in red."""
     pictures, titles = [], []
     for one in located:
-        scale = PICTURE / max(one.mask.shape)
-        size = tuple(max(1, round(scale * side)) for side in one.mask.shape[::-1])
-        picture = cv2.resize(one.image, size, interpolation=cv2.INTER_AREA)
-        mask = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+        scale, picture = PICTURE / max(one.mask.shape), within(one.image, PICTURE)
+        mask = within(one.mask.astype(np.uint8), PICTURE)
         edges, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, edges, -1, (255, 255, 255), 1)
         for region in one.regions:

@@ -179,20 +179,17 @@ def _rgb(pixels: np.ndarray) -> np.ndarray:
 
 
 def _decode_with_pillow(image: Image.Image, _: bytes) -> np.ndarray:
+    tags = getattr(image, "tag_v2", {})
     if image.mode.startswith("I;16"):  # convert("RGB") clips at 255 in some versions of Pillow
         grey = (np.asarray(image) >> 8).astype(np.uint8)
-    elif image.mode == "I" and _is_signed_16(image):  # zero is the middle, as in ImageMagick
+    elif image.mode == "I" and (tags.get(_BITS), tags.get(_SAMPLE_FORMAT)) == ((16,), (_SIGNED,)):
+        # zero is the middle, as in ImageMagick
         grey = ((np.asarray(image) + 32768) >> 8).astype(np.uint8)
     elif image.mode in ("I", "F"):
         raise DamagedError("unreadable: 32-bit samples have no defined range")
     else:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-
-
-def _is_signed_16(image: Image.Image) -> bool:
-    tags = getattr(image, "tag_v2", {})
-    return tags.get(_BITS) == (16,) and tags.get(_SAMPLE_FORMAT) == (_SIGNED,)
 
 
 _DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "WEBP": _decode_webp, "TIFF": _decode_tiff}
@@ -205,12 +202,8 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     """
     if bigtiff.is_big_endian(data):  # Pillow turns other TIFF files itself
         return image.tag_v2.get(_EXIF_ORIENTATION, 1)
-    metadata = ("exif" in key.lower() or "xmp" in key.lower() for key in image.info)
-    if (
-        image.format == "PNG"
-        and not any(metadata)
-        and all(name != b"eXIf" for name, _, _ in integrity.png_chunks(data))
-    ):
+    metadata = any("exif" in key.lower() or "xmp" in key.lower() for key in image.info)
+    if image.format == "PNG" and not (metadata or b"eXIf" in {name for name, *_ in integrity.png_chunks(data)}):
         return 1
     return image.getexif().get(_EXIF_ORIENTATION, 1)
 
@@ -249,15 +242,11 @@ _one_large_image = threading.Lock()
 @contextmanager
 def decoded(path: str | Path) -> Iterator[DecodedImage]:
     """`decode_file`, with only one large image in memory at a time, until the block ends. Raises ImageError."""
-    image = _decode_if_small(path)
-    with nullcontext() if image else _one_large_image:
-        yield image or decode_file(path)
-
-
-def _decode_if_small(path: str | Path) -> DecodedImage | None:
+    image = None
     try:
-        return decode_file(path, LARGE)
+        image = decode_file(path, LARGE)
     except ImageError as error:
         if error.kind != "too large":
             raise
-    return None
+    with nullcontext() if image else _one_large_image:
+        yield image or decode_file(path)

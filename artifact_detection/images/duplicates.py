@@ -6,12 +6,14 @@ artifact) therefore still link an image to its origin, and another face in the s
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import DisjointSet
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from artifact_detection.images.candidates import VIEWS, find_candidates
 from artifact_detection.images.measure import PIXELS
@@ -64,14 +66,13 @@ def near_duplicate_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
     is the same. Links inside a group that is connected already are left out, so n copies give n - 1 rows. Images
     without any texture (one flat colour) are never linked.
     """
-    forest, links, candidates = _Forest(len(thumbnails)), [], find_candidates(thumbnails)
+    groups, links, candidates = DisjointSet(range(len(thumbnails))), [], find_candidates(thumbnails)
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(candidates), _BLOCK):
             pairs = candidates.iloc[start : start + _BLOCK].itertuples(index=False)
-            apart = [pair for pair in pairs if forest.are_apart(pair)]
+            apart = [pair for pair in pairs if not groups.connected(pair.first, pair.second)]
             for pair, agreement in zip(apart, pool.map(partial(_agreement, thumbnails), apart), strict=True):
-                if agreement and forest.are_apart(pair):
-                    forest.join(pair.first, pair.second)
+                if agreement and groups.merge(pair.first, pair.second):
                     kind = "mirrored" if pair.mirrored else "near"
                     links.append((pair.first, pair.second, kind, pair.distance, agreement))
     return pd.DataFrame(links, columns=_LINK)
@@ -79,34 +80,9 @@ def near_duplicate_pairs(thumbnails: np.ndarray) -> pd.DataFrame:
 
 def group_ids(count: int, links: pd.DataFrame) -> np.ndarray:
     """Connected components of `count` rows, linked by the columns first and second: (count,) int64 ids from 0."""
-    forest = _Forest(count)
-    for first, second in zip(links["first"], links["second"], strict=True):
-        forest.join(first, second)
-    roots = np.array([forest.root(row) for row in range(count)], dtype=np.int64)
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
-
-
-@dataclass
-class _Forest:
-    """Disjoint sets of row numbers; the root of a set is its smallest row."""
-
-    count: int
-    parent: list[int] = field(init=False)
-
-    def __post_init__(self):
-        self.parent = list(range(self.count))
-
-    def root(self, row: int) -> int:
-        while self.parent[row] != row:
-            self.parent[row] = row = self.parent[self.parent[row]]
-        return row
-
-    def are_apart(self, pair) -> bool:
-        return self.root(pair.first) != self.root(pair.second)
-
-    def join(self, first: int, second: int) -> None:
-        low, high = sorted((self.root(first), self.root(second)))
-        self.parent[high] = low
+    ends = links["first"].to_numpy(int), links["second"].to_numpy(int)
+    graph = coo_array((np.ones(len(links)), ends), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def _agreement(thumbnails: np.ndarray, pair) -> float:

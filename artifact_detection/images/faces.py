@@ -44,15 +44,7 @@ class Face:
 
     @property
     def centre(self) -> Point:
-        """The middle of the box, (x, y) in pixels."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
-
-    def scaled(self, factor: float) -> "Face":
-        """The same face in an image that was resized by `factor`."""
-        box, *points = (
-            tuple(value * factor for value in part) for part in (self.box, self.left_eye, self.right_eye, self.mouth)
-        )
-        return Face(box, *points, found=self.found)
 
 
 def find_face(image: np.ndarray) -> Face:
@@ -118,17 +110,16 @@ def _search(gray: np.ndarray) -> Box | None:
         lambda: frontal.detectMultiScale(gray, 1.2, 2, minSize=(20, 20)),
         lambda: frontal.detectMultiScale(gray, 1.1, 1, minSize=(20, 20)),
         lambda: profile.detectMultiScale(gray, 1.2, 2, minSize=(24, 24)),
-        lambda: _mirrored(profile.detectMultiScale(gray[:, ::-1].copy(), 1.2, 2, minSize=(24, 24)), gray.shape[1]),
+        lambda: [
+            (gray.shape[1] - x - w, y, w, h)
+            for x, y, w, h in profile.detectMultiScale(gray[:, ::-1].copy(), 1.2, 2, minSize=(24, 24))
+        ],
     )
     for attempt in attempts:
         boxes = attempt()
         if len(boxes):
             return _most_prominent(np.asarray(boxes, float), *gray.shape[::-1])
     return None
-
-
-def _mirrored(boxes: np.ndarray, width: int) -> list[tuple[int, int, int, int]]:
-    return [(width - x - w, y, w, h) for x, y, w, h in boxes]
 
 
 def _most_prominent(boxes: np.ndarray, width: int, height: int) -> Box:

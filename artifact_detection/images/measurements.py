@@ -50,7 +50,6 @@ class Measurements:
         return Measurements(self.table.iloc[rows].reset_index(drop=True), self.thumbnails[rows])
 
     def append(self, other: "Measurements") -> "Measurements":
-        """These rows, then the other's."""
         if self.table.empty or other.table.empty:
             return other if self.table.empty else self
         table = pd.concat([self.table, other.table], ignore_index=True)

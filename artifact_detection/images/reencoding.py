@@ -26,14 +26,9 @@ def crop(image: np.ndarray, share: float) -> np.ndarray:
     return image[top : height - top, left : width - left]
 
 
-def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur; sigma in pixels of the image."""
-    return cv2.GaussianBlur(image, (0, 0), sigma)
-
-
 REENCODINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     **{f"JPEG {quality}": partial(jpeg, quality=quality) for quality in (95, 85, 75, 60, 50)},
     **{f"resize {factor}x": partial(rescale, factor=factor) for factor in (0.5, 0.75, 1.5, 2)},
     **{f"crop {share:.0%}": partial(crop, share=share) for share in (0.95, 0.9)},
-    **{f"blur {sigma} px": partial(blur, sigma=sigma) for sigma in (0.5, 1)},
+    **{f"blur {sigma} px": partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma) for sigma in (0.5, 1)},
 }

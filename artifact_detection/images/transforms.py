@@ -124,6 +124,13 @@ def resize(image: np.ndarray, size: int, how: str = "area") -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=interpolation)
 
 
+def within(image: np.ndarray, side: int) -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8, resized so that its longer side has `side` pixels."""
+    scale = side / max(image.shape[:2])
+    size = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
 def narrowed(image: np.ndarray, aspect: float) -> np.ndarray:
     """(S, S, 3) uint8 -> (H, W, 3) uint8 with W / H = aspect, the longer side S."""
     width, height = (max(2, round(len(image) * min(1.0, shape))) for shape in (aspect, 1 / aspect))
@@ -152,22 +159,13 @@ def augmentation(preset: str) -> v2.Transform:
     return v2.Compose(AUGMENTATIONS[preset])
 
 
-def _affine(degrees: float, translate: float, scale: float, shear: float) -> v2.RandomAffine:
-    return v2.RandomAffine(
-        degrees=degrees,
-        translate=(translate, translate),
-        scale=(1 - scale, 1 + scale),
-        shear=shear,
-        interpolation=v2.InterpolationMode.BILINEAR,
-    )
-
-
 AUGMENTATIONS = {
     "none": [v2.Identity()],
     "light": [v2.RandomHorizontalFlip(), v2.ColorJitter(brightness=0.1, contrast=0.1)],
     "heavy": [
         v2.RandomHorizontalFlip(),
-        _affine(degrees=20, translate=0.1, scale=0.15, shear=8),  # rotation, shift, zoom and shear in one resampling
+        # rotation, shift, zoom and shear in one resampling
+        v2.RandomAffine(20, (0.1, 0.1), (0.85, 1.15), shear=8, interpolation=v2.InterpolationMode.BILINEAR),
         v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.2, hue=0.02),
     ],
     "trivial": [v2.RandomHorizontalFlip(), v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)],

@@ -9,11 +9,16 @@ Exit codes: 0 done; 1 done, but some files could not be used (listed); 2 wrong u
 import argparse
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image
 
-from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES
+from artifact_detection.images.faces import find_face
+from artifact_detection.images.transforms import within
+from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 from artifact_detection.injection.dataset import (
     InjectionError,
     Settings,
@@ -22,29 +27,27 @@ from artifact_detection.injection.dataset import (
     pick_images,
     write_set,
 )
-from artifact_detection.injection.sheet import contact_sheet
 from artifact_detection.labels import Prevalence
+from artifact_detection.system.arguments import module_parser
 from artifact_detection.system.locks import FolderBusyError
 from artifact_detection.system.ownership import refuse_named, write_named
 
+TILE, COLUMNS = 112, 4  # side of an image in the contact sheet, pixels; strips side by side
+CAPTION = 15  # height of the line above each strip, pixels
+GAP = 6
+INK, PAPER = (40, 40, 40), 250
+
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m artifact_detection.injection",
-        description=__doc__,
-        epilog="kinds: "
-        + "; ".join(f"{family}: {', '.join(k for k in KINDS if KINDS[k] == family)}" for family in FAMILIES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    listed = "; ".join(f"{family}: {', '.join(k for k in KINDS if KINDS[k] == family)}" for family in FAMILIES)
+    parser = module_parser("injection", __doc__, f"kinds: {listed}")
     add = parser.add_argument
     add("--images", type=Path, required=True, help="folder with clean images, searched through")
     add("--out", type=Path, help="folder for the labelled set")
     add("--sheet", type=Path, metavar="FILE", help="every kind and severity in one picture (PNG)")
     add("--prevalence", type=float, default=Settings.prevalence, help="share of artifacts (default %(default)s)")
     add("--seed", type=int, default=0)
-    kinds = {"nargs": "+", "default": list(KINDS), "metavar": "KIND"}
-    add("--kinds", **kinds, help="kinds or families (default: all)")
+    add("--kinds", nargs="+", default=list(KINDS), metavar="KIND", help="kinds or families (default: all)")
     add("--severity", nargs="+", type=int, choices=SEVERITIES, default=list(SEVERITIES))
     add("--test-share", type=float, default=Settings.test_share, help="(default %(default)s)")
     add("--size", type=int, default=0, help="longer side of the written images (default: unchanged)")
@@ -69,11 +72,53 @@ def make_set(options: argparse.Namespace) -> int:
     return name_problems(problems)
 
 
+def contact_sheet(images: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """A strip a kind with its three severities, COLUMNS strips side by side: (H, W, 3) uint8.
+
+    images: clean ones, (H, W, 3) uint8; each kind takes the next one.
+    """
+    strips = []
+    for number, (kind, family) in enumerate(KINDS.items()):
+        image = images[number % len(images)]
+        face = find_face(image)
+        tiles = [
+            _tile(inject(image, kind, severity, np.random.default_rng((seed, number, severity)), face)[0], TILE)
+            for severity in SEVERITIES
+        ]
+        strip, text = np.hstack(tiles), f"{family}: {kind.replace('_', ' ')}"
+        caption = np.full((CAPTION, strip.shape[1], 3), PAPER, np.uint8)
+        cv2.putText(caption, text, (1, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
+        strips.append(np.vstack([caption, strip]))
+    blank = np.full_like(strips[0], PAPER)
+    rows = []
+    for family in FAMILIES:
+        members = [strip for strip, of in zip(strips, KINDS.values(), strict=True) if of == family]
+        members += [blank] * (-len(members) % COLUMNS)
+        rows += [_spaced(members[i : i + COLUMNS], axis=1) for i in range(0, len(members), COLUMNS)]
+    return _spaced(rows, axis=0)
+
+
+def _tile(image: np.ndarray, side: int) -> np.ndarray:
+    """The image scaled to fit a square, on grey."""
+    image, tile = within(image, side), np.full((side, side, 3), 128, np.uint8)
+    height, width = image.shape[:2]
+    y, x = (side - height) // 2, (side - width) // 2
+    tile[y : y + height, x : x + width] = image
+    return tile
+
+
+def _spaced(parts: list[np.ndarray], axis: int) -> np.ndarray:
+    shape = list(parts[0].shape)
+    shape[axis] = GAP
+    gap = np.full(shape, PAPER, np.uint8)
+    return np.concatenate([gap, *(piece for part in parts for piece in (part, gap))], axis=axis)
+
+
 def make_sheet(options: argparse.Namespace) -> int:
     """Write the contact sheet; return the exit code."""
     refuse_named(options.sheet)
     images, problems = pick_images(options.images, len(KINDS), options.seed)
-    sheet = Image.fromarray(contact_sheet(images, tile=112, columns=4, seed=options.seed))
+    sheet = Image.fromarray(contact_sheet(images, options.seed))
     picture = io.BytesIO()
     sheet.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
     write_named(options.sheet, picture.getvalue())

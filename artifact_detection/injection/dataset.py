@@ -30,6 +30,7 @@ from artifact_detection.images.decoding import ImageError, read_image
 from artifact_detection.images.duplicates import duplicate_groups
 from artifact_detection.images.listing import list_image_files
 from artifact_detection.images.measure import measure_files
+from artifact_detection.images.transforms import within
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.system.files import write_atomic
@@ -147,9 +148,7 @@ def render(job: PlannedImage, settings: Settings) -> tuple[np.ndarray, np.ndarra
     """The pixels of one file, (H, W, 3) uint8, and its mask (H, W) bool. Raises ImageError."""
     image = read_image(job.base)
     if settings.size:
-        scale = settings.size / max(image.shape[:2])
-        size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        image = within(image, settings.size)
     if not job.kind:
         return image, np.zeros(image.shape[:2], bool)
     return inject(image, job.kind, job.severity, np.random.default_rng((settings.seed, job.index)))

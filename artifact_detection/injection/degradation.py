@@ -7,6 +7,8 @@ artifact tells them apart, not how it was put in.
 import cv2
 import numpy as np
 
+from artifact_detection.images.reencoding import jpeg as recompressed
+
 QUALITY, SCALE = (40, 98), (0.3, 0.9)  # of JPEG; of the size that is gone through
 INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
 
@@ -37,9 +39,3 @@ def grainy(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndar
     """With normal noise of a standard deviation in levels of 255, the same in all channels."""
     noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(level)
     return np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
-
-
-def recompressed(image: np.ndarray, quality: int) -> np.ndarray:
-    """Through a JPEG file and back."""
-    coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])

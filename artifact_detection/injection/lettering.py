@@ -4,7 +4,7 @@ Fonts are those that ship with matplotlib (DejaVu, STIX) and OpenCV (Hershey): n
 often draw letters that are no letters; `glyphs` imitates those, and `ruin` bends true letters into them.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from artifact_detection.injection.scene import Scene
 
+# Inside matplotlib, found without the time that importing it takes.
+FONTS = Path(find_spec("matplotlib").submodule_search_locations[0]) / "mpl-data/fonts/ttf"
 LATIN_FONTS = (
     "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-BoldOblique", "DejaVuSans-Oblique", "DejaVuSansMono",
     "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral",
@@ -148,13 +150,7 @@ def _truetype(text: str, name: str, height: float) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(_font_folder() / f"{name}.ttf"), size, layout_engine=ImageFont.Layout.BASIC)
-
-
-@cache
-def _font_folder() -> Path:
-    """The folder of the fonts inside matplotlib, found without the time that importing it takes."""
-    return Path(find_spec("matplotlib").submodule_search_locations[0]) / "mpl-data/fonts/ttf"
+    return ImageFont.truetype(str(FONTS / f"{name}.ttf"), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def stamp(stencil: np.ndarray, mask: np.ndarray, centre: tuple[float, float], angle: float = 0.0) -> None:

@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from artifact_detection.labels import Prevalence
 from artifact_detection.portraits import dataset
+from artifact_detection.system.arguments import module_parser
 from artifact_detection.system.files import write_atomic
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m artifact_detection.portraits", description=__doc__.split("\n")[0])
+    parser = module_parser("portraits", __doc__)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder that gets train/ and test/")
     add("--seed", type=_whole(0), default=0, help="everything is drawn from it (default 0)")

@@ -96,7 +96,6 @@ class Body:
         self._solid(self.person.cloth * 0.95 * self._lit(height), edge(tube, self.pixel))
 
     def _shirt(self) -> None:
-        """A collar, a placket and buttons."""
         self._collar(self.person.cloth * 1.1)
         low = self.b > 0.85
         self._paint(self.person.cloth * 0.4 * self.lit, 0.6 * ridge(self.side - 0.1, 0.012) * low * self.worn)
@@ -125,7 +124,6 @@ class Body:
         self._paint(self.person.cloth * 1.2 * self.lit, lapel)
 
     def _scarf(self) -> None:
-        """A cloth wound around the neck."""
         self._trim()
         curve = self.b - 0.3 - 0.14 * np.cos(self.a * 2.2)
         height = 0.3 * np.sqrt(np.maximum(1 - (self.a / 0.8) ** 2, 0)) + 0.05 * np.sin(curve * 20 + 2 * self.folds)

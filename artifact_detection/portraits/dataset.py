@@ -14,7 +14,7 @@ from PIL import Image
 
 from artifact_detection.injection import inject
 from artifact_detection.labels import ARTIFACT, CLEAN
-from artifact_detection.portraits.drawing import draw_portrait
+from artifact_detection.portraits import draw_portrait
 
 SPLITS = ("train", "test")
 BLACKS, WHITES = (0, 18), (228, 255)  # what 0 and 255 become

@@ -11,7 +11,6 @@ DROPS = 90  # streaks of rain in a picture
 
 
 def vignette(canvas: Canvas, strength: float) -> None:
-    """Darker corners."""
     away = np.hypot(canvas.x - FLOAT(0.5), canvas.y - FLOAT(0.5))
     canvas.pixels *= 1 - FLOAT(strength) * smoothstep(0.45, 0.85, away)
 

@@ -10,7 +10,6 @@ TALL = {"beanie": 1.22, "cap": 1.12, "brim": 1.38}
 
 
 def paint_hat(canvas: Canvas, head: Head, light: Light, rng: np.random.Generator) -> None:
-    """A beanie, a cap or a hat with a brim, in the second cloth colour."""
     kind, cloth = head.person.hat, head.person.second_cloth
     window = head.window(-1.5, -1.5, 1.5, 0.1)
     view = head.view(window)

@@ -16,6 +16,7 @@ from artifact_detection.injection.__main__ import main
 from artifact_detection.injection.dataset import InjectionError, Settings, choose_test, plan
 from artifact_detection.labels import compile_pattern, parse_label
 from artifact_detection.portraits import draw_portrait
+from tests.images.test_faces import scaled
 from tests.sources import tree
 
 CELLS = list(itertools.product(KINDS, SEVERITIES))
@@ -74,7 +75,7 @@ def test_any_size_and_aspect(kind, shape):
 @pytest.mark.parametrize("kind", ["text", "hand", "duplicate", "frequency_grid"])
 def test_the_largest_size(portrait, kind):
     image = cv2.resize(portrait[0], (2048, 2048), interpolation=cv2.INTER_LINEAR)
-    assert_true_and_visible(image, *inject(image, kind, 3, rng(1), portrait[1].scaled(2048 / portrait[0].shape[0])))
+    assert_true_and_visible(image, *inject(image, kind, 3, rng(1), scaled(portrait[1], 2048 / portrait[0].shape[0])))
 
 
 def test_a_grey_image_works_whether_or_not_it_stays_grey(portrait):
@@ -86,7 +87,7 @@ def test_a_grey_image_works_whether_or_not_it_stays_grey(portrait):
 def test_a_face_beyond_the_border_is_no_error(portrait):
     image, face = portrait
     for kind in KINDS:
-        assert_true_and_visible(image, *inject(image, kind, 2, rng(6), face.scaled(1.9)))
+        assert_true_and_visible(image, *inject(image, kind, 2, rng(6), scaled(face, 1.9)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

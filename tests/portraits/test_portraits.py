@@ -17,10 +17,9 @@ from artifact_detection.images.decoding import read_image
 from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS
 from artifact_detection.labels import compile_pattern, parse_label
-from artifact_detection.portraits import dataset, draw_portrait
+from artifact_detection.portraits import dataset, draw_portrait, paint_portrait
 from artifact_detection.portraits.__main__ import main
 from artifact_detection.portraits.canvas import Canvas, bump, colour, convex, edge, normals, roll_off, smooth_max
-from artifact_detection.portraits.drawing import paint_portrait
 from artifact_detection.portraits.finishes import kuwahara
 from artifact_detection.portraits.head import Head
 from artifact_detection.portraits.person import random_person
