@@ -9,9 +9,7 @@ refused, and those that are read with other pixels than the whole file's, of 1 %
 results/damaged_files.csv.
 """
 
-import argparse
 import io
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
+from project import RESULTS
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from artifact_detection.images.decoding import ImageError, read_image  # noqa: E402
+from artifact_detection.images.decoding import ImageError, read_image
+from artifact_detection.system.arguments import script_parser
 
 BLOCK = 4096
 CHANGED = 0.01  # share of the pixels
@@ -76,7 +73,6 @@ def damages(data: bytes, image: Image.Image, name: str, rng: np.random.Generator
 
 
 def on_black(image: Image.Image, name: str, rng: np.random.Generator) -> Iterator[tuple[str, Image.Image]]:
-    """Pictures with black areas that are whole."""
     width, height = image.size
     bars, framed = image.copy(), image.copy()
     bars.paste(0, (0, 0, width, height // 6))
@@ -115,8 +111,8 @@ def is_changed(pixels: np.ndarray | None, whole: np.ndarray) -> bool:
     return pixels is not None and (pixels.shape != whole.shape or (pixels != whole).any(axis=2).mean() >= CHANGED)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = script_parser(__doc__)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--every", type=int, default=12, help="take one face of so many (default %(default)s)")
     options = parser.parse_args()
@@ -134,11 +130,10 @@ def main() -> int:
                     rows.append({"format": name, "file": kind, "refused": pixels is None, "changed": changed})
     grouped = pd.DataFrame(rows).groupby(["file", "format"], sort=False)
     table = grouped.agg(refused=("refused", "sum"), changed=("changed", "sum"), files=("refused", "count"))
-    table.to_csv(ROOT / "benchmarks" / "results" / "damaged_files.csv")
+    table.to_csv(RESULTS / "damaged_files.csv")
     texts = table.apply(lambda row: f"{row.refused}/{row.changed} of {row.files}", axis=1)
     print("refused/read with other pixels", texts.unstack(fill_value="").to_string(), sep="\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,14 +1,12 @@
 """Which engine runs the bare network fastest on one core? Chooses the filter's; agreement is in filter_speed.py.
 
-    python benchmarks/filter_engines.py --csv benchmarks/results/filter_engines.csv
+    python benchmarks/filter_engines.py
 
-CPU ms an image, batches of 8 at 224 px, one thread, random weights and images; medians over the rounds, in turns. Needs
-pip install openvino nncf onnx onnxruntime.
+CPU ms an image, batches of 8 at 224 px, one thread, random weights and images; medians over the rounds, in turns.
+Results: results/filter_engines.csv. Needs pip install openvino nncf onnx onnxruntime.
 """
 
-import argparse
 import copy
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from filter_parts import CPU, OnnxEngine, measure
+from project import RESULTS
 
 from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.models import Detector
 from artifact_detection.detector.scoring import Engine, Scorer, TorchEngine
 from artifact_detection.detector.weights import build_model
 from artifact_detection.filtering import int8
-from benchmarks.filter_parts import CPU, OnnxEngine, measure
 
+ARCHS, ROUNDS = ("vgg19", "mobilenet_v3_small"), 5
 BATCH = 8
 SECONDS = 1.0  # of calls in a row: the clock of CPU time ticks a hundred times a second
 
@@ -84,25 +82,19 @@ def repeated(engine: Callable, images: torch.Tensor) -> tuple[Callable[[], None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arch", nargs="+", default=["vgg19", "mobilenet_v3_small"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--csv", type=Path, help="where the table goes")
-    options = parser.parse_args()
     torch.set_num_threads(1)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (BATCH, 3, 224, 224), dtype=np.uint8))
     found = {}
-    for arch in options.arch:
+    for arch in ARCHS:
         with tempfile.TemporaryDirectory() as folder:
             several = {name: repeated(engine, images) for name, engine in engines(arch, images, Path(folder)).items()}
-            seconds = measure({name: act for name, (act, _) in several.items()}, options.rounds)
+            seconds = measure({name: act for name, (act, _) in several.items()}, ROUNDS)
         calls = pd.Series({name: count for name, (_, count) in several.items()})
         cpu = seconds.groupby("contestant", sort=False)["cpu"].median() / calls / BATCH
         found[f"{arch}_cpu_ms"] = (1000 * cpu).round(2)
     table = pd.DataFrame(found).rename_axis("engine")
+    table.to_csv(RESULTS / "filter_engines.csv")
     print(table.to_string())
-    if options.csv:
-        table.to_csv(options.csv)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ processes. Memory is looked at five times a second: the peak of one process (res
 peak of all together (proportional set size: a page that n processes share counts 1/n in each).
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,14 +19,13 @@ import cv2
 import numpy as np
 import psutil
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from project import ROOT
 
 from artifact_detection.detector.checkpoints import make_checkpoint
 from artifact_detection.detector.weights import build_model
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.system.arguments import script_parser
 
-ROOT = Path(__file__).resolve().parent.parent
 DISTINCT = 100  # files; a file system allows some 65,000 names for one
 MIB = 2**20
 
@@ -73,14 +71,15 @@ def watch(command: list[str]) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--width", type=int, default=96)
-    parser.add_argument("--height", type=int, default=96)
-    parser.add_argument("--suffix", default=".png", choices=(".png", ".jpg", ".webp", ".tif"))
-    parser.add_argument("--arch", default="vgg19")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--processes", type=int, default=1)
+    parser = script_parser(__doc__)
+    add = parser.add_argument
+    add("--count", type=int, default=100_000)
+    add("--width", type=int, default=96)
+    add("--height", type=int, default=96)
+    add("--suffix", default=".png", choices=(".png", ".jpg", ".webp", ".tif"))
+    add("--arch", default="vgg19")
+    add("--size", type=int, default=224)
+    add("--processes", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

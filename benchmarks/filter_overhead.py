@@ -10,9 +10,7 @@ CPU ms of one thread to read, hash, decode, measure, draw a thumbnail and shrink
 and of imagecodecs' bare decoding, in turns.
 """
 
-import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,8 +21,8 @@ import cv2
 import imagecodecs
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from filter_parts import write_pngs
+from project import shuffled
 
 from artifact_detection.filtering import stages
 from artifact_detection.filtering.inputs import Item
@@ -33,7 +31,7 @@ from artifact_detection.filtering.reading import prepare
 from artifact_detection.filtering.results import judge_all
 from artifact_detection.filtering.store import LAYOUT, MEASURES, Record, Store, Stores, database
 from artifact_detection.images.transforms import INTERPOLATIONS, Preprocessing
-from benchmarks.filter_parts import shuffled, write_pngs
+from artifact_detection.system.arguments import script_parser
 
 BATCH, IMAGES = 16, 48
 
@@ -72,7 +70,7 @@ def measure_images(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--images", type=Path, help="folder of images, flat")
     options = parser.parse_args()

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import random
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,8 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from project import SIDE
 
 from artifact_detection.detector.checkpoints import Checkpoint
 from artifact_detection.detector.device import pick_precision
@@ -30,14 +27,7 @@ from artifact_detection.filtering.store import Store, Stores, database
 from artifact_detection.images.decoding import decode_file, read_image
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 
-SIDE = 1024
 CPU = torch.device("cpu")
-
-
-def shuffled(folder: Path) -> list[Path]:
-    """A folder's files, so that no generator is only among the first."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return random.Random(0).sample(files, len(files))
 
 
 def write_pngs(sources: list[Path], folder: Path) -> list[Item]:
@@ -70,8 +60,6 @@ def load_item(item: Item, preprocessing: Preprocessing) -> None:
 
 
 class OnnxEngine:
-    """ONNX Runtime in float32."""
-
     name, parallel = "onnx fp32", os.cpu_count()  # calls at a time, one thread each
 
     def __init__(self, scorer: Scorer, path: Path):
@@ -92,12 +80,11 @@ class OnnxEngine:
         return self.session.run(None, {"images": images.numpy()})[0]
 
 
-def random_scorer(arch: str, device: torch.device, batch: int, preprocessing: Preprocessing | None = None) -> Scorer:
-    """A network with random weights, in the device's best precision: for speed only."""
+def random_scorer(arch: str, preprocessing: Preprocessing | None = None) -> Scorer:
+    """A network with random weights, in the best precision: for speed only."""
     torch.manual_seed(0)
     model = build_model(arch, "none", preprocessing).eval()
-    engine = TorchEngine(model, device, pick_precision("auto", device))
-    return Scorer(model, Checkpoint(), arch, engine, batch)
+    return Scorer(model, Checkpoint(), arch, TorchEngine(model, CPU, pick_precision("auto", CPU)))
 
 
 def measure(contestants: dict[str, Callable[[], None]], rounds: int) -> pd.DataFrame:

@@ -23,11 +23,9 @@ was not trained on: mean |P - P'|, and equal verdicts at the checkpoint's thresh
 settled.
 """
 
-import argparse
 import copy
 import importlib.util
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -37,31 +35,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from audit_speed import DECODERS
+from filter_parts import CPU, OnnxEngine, load_item, measure, random_scorer, run_filter, run_threads, write_pngs
 from PIL import Image
+from project import shuffled
 from torchvision.transforms import v2
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from artifact_detection.detector.regions import STRIDE
-from artifact_detection.detector.scoring import BATCH, Scorer, TorchEngine, load_predictor
+from artifact_detection.detector.scoring import Scorer, TorchEngine, load_predictor
 from artifact_detection.filtering import int8
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.images.decoding import decode_file, read_image
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.labels import FAMILIES
+from artifact_detection.system.arguments import script_parser
 from artifact_detection.system.memory import keep_freed_memory
-from benchmarks.audit_speed import DECODERS
-from benchmarks.filter_parts import (
-    CPU,
-    OnnxEngine,
-    load_item,
-    measure,
-    random_scorer,
-    run_filter,
-    run_threads,
-    shuffled,
-    write_pngs,
-)
 
 OTHERS = ("OpenCV", "torchvision", "Pillow")
 
@@ -90,8 +78,8 @@ def run_plain(scorer: Scorer, items: list[Item], layout: torch.memory_format) ->
         network(images.contiguous(memory_format=layout))
 
 
-def read_with(decode: Callable[[bytes, str], None], item: Item) -> None:
-    decode(Path(item.file).read_bytes(), ".png")
+def read_with(decode: Callable[[bytes], object], item: Item) -> None:
+    decode(Path(item.file).read_bytes())
 
 
 class NoEngine:
@@ -107,17 +95,11 @@ class NoEngine:
         return self(images), np.full((len(images), 1 + len(FAMILIES), height, width), -9, np.float32)
 
 
-def load(arguments: argparse.Namespace) -> Scorer:
-    if arguments.model:
-        return load_predictor(arguments.model, "cpu", batch=arguments.batch)
-    return random_scorer(arguments.arch, CPU, arguments.batch)
-
-
 def scorers(scorer: Scorer, images: list[torch.Tensor], folder: Path) -> dict[str, Scorer]:
     """Everything that is installed and can run the network; images (3, S, S) uint8 to quantise and compare on."""
     found = {scorer.engine.name: scorer}
     if scorer.has_regions:
-        found["no regions"] = random_scorer(scorer.model.arch, CPU, scorer.batch, scorer.preprocessing)
+        found["no regions"] = random_scorer(scorer.model.arch, scorer.preprocessing)
     if int8.available():
         check = min(int8.CHECK, len(images) // 2)
         int8.quantise(scorer, images[check:], folder / "int8.xml")
@@ -155,20 +137,21 @@ def table(seconds: pd.DataFrame, agreements: dict[str, dict[str, float]], count:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, required=True, help="folder of images, flat")
-    parser.add_argument("--model", help="checkpoint; without it a random --arch, for speed only")
-    parser.add_argument("--arch", default="vgg19")
-    parser.add_argument("--count", type=int, default=64, help="images scored")
-    parser.add_argument("--calibration", type=int, default=int8.CALIBRATION + int8.CHECK, help="other images")
-    parser.add_argument("--unseen", type=Path, help="folder of images, flat, to compare the engines on")
-    parser.add_argument("--comparison", type=int, default=400, help="images to compare the engines on")
-    parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--csv", type=Path, help="where the table goes")
+    parser = script_parser(__doc__)
+    add = parser.add_argument
+    add("--images", type=Path, required=True, help="folder of images, flat")
+    add("--model", help="checkpoint; without it a random --arch, for speed only")
+    add("--arch", default="vgg19")
+    add("--count", type=int, default=64, help="images scored")
+    add("--calibration", type=int, default=int8.CALIBRATION + int8.CHECK, help="other images")
+    add("--unseen", type=Path, help="folder of images, flat, to compare the engines on")
+    add("--comparison", type=int, default=400, help="images to compare the engines on")
+    add("--rounds", type=int, default=5)
+    add("--csv", type=Path, help="where the table goes")
     arguments = parser.parse_args()
     keep_freed_memory(large=False)  # as filter_images.py does
-    sources, scorer = shuffled(arguments.images), load(arguments)
+    sources = shuffled(arguments.images)
+    scorer = load_predictor(arguments.model, "cpu") if arguments.model else random_scorer(arguments.arch)
     spent = arguments.count + arguments.calibration
     unseen = shuffled(arguments.unseen) if arguments.unseen else sources[spent:]
     to_calibrate, to_compare = (

@@ -1,6 +1,6 @@
 """Do the labels that a person gives while looking make the detector better, and which images should be looked at?
 
-    python benchmarks/label_budget.py --images FACES --weights mobilenet_v2.pth
+    python benchmarks/label_budget.py --images FACES --weights mobilenet_v2.pth --limit 900
 
 FACES is a folder of clean portraits (SFHQ-T2I and SD3 portraits, MIT and CC0), split by near-duplicate group: half to
 train on, a quarter to look at, a quarter to test. The artifacts are synthetic. In turn one family is left out of
@@ -18,16 +18,15 @@ the looked-at ones that were drawn at random. Then, over the seeds, the means wi
 families of a seed are averaged first, as they share its split) and the difference to looking at random.
 """
 
-import argparse
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from injection_transfer import BATCH, load
+from injection_transfer import ARCH, BATCH, SIZE, load
 from matplotlib.ticker import PercentFormatter
+from project import RESULTS, ROOT
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -36,26 +35,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from artifact_detection import figures
+from artifact_detection.detector.models import Detector
+from artifact_detection.detector.weights import build_model
+from artifact_detection.filtering.acceptance import upper_bound
+from artifact_detection.filtering.looking import RANDOM_EVERY, in_order_of_use
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform, resize
+from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
+from artifact_detection.system.arguments import script_parser
 
-from artifact_detection import figures  # noqa: E402
-from artifact_detection.detector.checkpoints import load_checkpoint  # noqa: E402
-from artifact_detection.detector.models import Detector  # noqa: E402
-from artifact_detection.detector.weights import build_model  # noqa: E402
-from artifact_detection.filtering.acceptance import upper_bound  # noqa: E402
-from artifact_detection.filtering.looking import RANDOM_EVERY, in_order_of_use  # noqa: E402
-from artifact_detection.images.transforms import Preprocessing, evaluation_transform, resize  # noqa: E402
-from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject  # noqa: E402
-
-BUDGETS = (0, 25, 50, 100, 200)
+BUDGETS, SEEDS = (0, 25, 50, 100, 200), 5
 ORDERS = ("at random", "most informative")
 PREVALENCE = 0.1
 FALSE_ALARMS = 0.05
 WEIGHT = 4
 KEPT = 0.8  # of the pool, by score
 LAYOUT = 4  # as the filter stores images to tell scenes apart
-RESULTS, FIGURE = ROOT / "benchmarks/results/label_budget.csv", ROOT / "docs/label_budget.png"
+CACHE = ROOT / ".cache/label_budget"
 
 
 @torch.inference_mode()
@@ -65,14 +61,14 @@ def embed(model: Detector, images: list[np.ndarray]) -> np.ndarray:
     return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1).numpy()
 
 
-def embed_all(model: Detector, faces: list[np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def embed_all(model: Detector, faces: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """(1 + families, N, 2 C): the faces clean, and each with an artifact of each family; and (N, d) layouts."""
     versions = [[], *([] for _ in FAMILIES)]
     for start in tqdm(range(0, len(faces), BATCH), "embedding", disable=None):
         batch = faces[start : start + BATCH]
         versions[0].append(embed(model, batch))
         for number, family in enumerate(FAMILIES, 1):
-            draw = (np.random.default_rng((seed, number, start + row)) for row in range(len(batch)))
+            draw = (np.random.default_rng((0, number, start + row)) for row in range(len(batch)))
             images = [with_artifact(image, family, rng) for image, rng in zip(batch, draw, strict=True)]
             versions[number].append(embed(model, images))
     layouts = np.stack([resize(face, LAYOUT).reshape(-1) for face in faces])
@@ -191,51 +187,25 @@ def plot(summary: pd.DataFrame) -> figures.Figure:
     return figure
 
 
-def network(options: argparse.Namespace) -> Detector:
-    if options.model:
-        return load_checkpoint(options.model)[0].eval()
-    return build_model(options.arch, str(options.weights), Preprocessing(options.size)).eval()
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, required=True, metavar="FACES")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--weights", type=Path, help="of ImageNet: a network that never saw an artifact")
-    source.add_argument("--model", type=Path, help="best.pt; whatever it was trained on, it has seen")
-    parser.add_argument("--arch", default="mobilenet_v2")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--limit", type=int, default=0, help="faces used; 0: all")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=ROOT / ".cache/label_budget",
-        help="a folder of its own for every network and limit",
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--figure", type=Path, default=FIGURE)
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = parse_arguments()
-    model = network(options)
-    faces, groups = load(options.images, options.size, options.limit, 0, options.cache)
-    stored = options.cache / "embeddings.npz"  # they take the time: kept for another look at the same numbers
+    parser = script_parser(__doc__)
+    parser.add_argument("--images", type=Path, required=True, metavar="FACES")
+    parser.add_argument("--weights", type=Path, required=True, help="of ImageNet: a network that never saw an artifact")
+    parser.add_argument("--limit", type=int, default=0, help="faces used; 0: all")
+    options = parser.parse_args()
+    faces, groups = load(options.images, SIZE, options.limit, 0, CACHE)
+    stored = CACHE / f"embeddings-{len(faces)}.npz"  # they take the time: kept for another look at the same numbers
     if not stored.exists():
-        np.savez(stored, *embed_all(model, faces, seed=0))
+        model = build_model(ARCH, str(options.weights), Preprocessing(SIZE)).eval()
+        np.savez(stored, *embed_all(model, faces))
     embeddings, layouts = np.load(stored).values()
     one = partial(budget_rows, embeddings, layouts, groups)
-    runs = [(unseen, seed) for seed in range(options.seeds) for unseen in range(1, 1 + len(FAMILIES))]
+    runs = [(unseen, seed) for seed in range(SEEDS) for unseen in range(1, 1 + len(FAMILIES))]
     table = pd.DataFrame([row for run in tqdm(runs, "refitting", disable=None) for row in one(*run)])
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.output, index=False, float_format="%.4f")
+    table.to_csv(RESULTS / "label_budget.csv", index=False, float_format="%.4f")
     summary = summarize(table)
-    figures.save(plot(summary), options.figure)
-    print(
-        f"{len(faces)} faces, {options.seeds} seeds, {len(FAMILIES)} left-out families; mean and half a 95 % interval"
-    )
+    figures.save(plot(summary), ROOT / "docs/label_budget.png")
+    print(f"{len(faces)} faces, {SEEDS} seeds; mean and half a 95 % interval")
     print(summary.round(3).to_string())
 
 

@@ -1,13 +1,12 @@
 """How fast, and in how much memory, does organize_dataset.py sort many small files?
 
-    python benchmarks/organize_speed.py --count 20000
+    python benchmarks/organize_speed.py --modes link
 
-Draws `count` PNG files of 64x64 pixels, a tenth of them for test, and runs the script on them in every mode: organize,
+Draws COUNT PNG files of 64x64 pixels, a tenth of them for test, and runs the script on them in some modes: organize,
 organize again (everything is in place), undo. Each step is a process of its own; its start and imports count. Results:
 results/organize_speed.csv, seconds and peak memory (RSS) per step.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -17,16 +16,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from project import ROOT, write_lines
 
-PROJECT = Path(__file__).resolve().parent.parent
-RESULTS = PROJECT / "benchmarks" / "results"
-SIDE = 64
+from artifact_detection.system.arguments import script_parser
+
+SIDE, COUNT = 64, 20_000
 
 
-def draw_files(folder: Path, count: int) -> None:
+def draw_files(folder: Path) -> None:
     """Smooth random pictures, no two alike, every tenth an artifact."""
     rng = np.random.default_rng(0)
-    for number in range(count):
+    for number in range(COUNT):
         split = folder / ("test" if number // 10 % 10 == 0 else "train")
         split.mkdir(parents=True, exist_ok=True)
         picture = cv2.resize(rng.integers(256, size=(8, 8, 3), dtype=np.uint8), (SIDE, SIDE))
@@ -35,7 +35,7 @@ def draw_files(folder: Path, count: int) -> None:
 
 def timed(arguments: list[str]) -> tuple[float, float, float]:
     """Seconds by the clock, of CPU, and MB, of organize_dataset.py. Raises CalledProcessError unless it ends with 0."""
-    command = [sys.executable, str(PROJECT / "organize_dataset.py"), *arguments]
+    command = [sys.executable, str(ROOT / "organize_dataset.py"), *arguments]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -46,22 +46,19 @@ def timed(arguments: list[str]) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000)
+    parser = script_parser(__doc__)
     parser.add_argument("--modes", nargs="+", default=["link", "copy", "move"])
     options = parser.parse_args()
     lines = ["mode,step,files,seconds,cpu_seconds,peak_rss_mb"]
     with tempfile.TemporaryDirectory() as scratch:
         source, output = Path(scratch) / "source", Path(scratch) / "output"
-        draw_files(source, options.count)
+        draw_files(source)
         for mode in options.modes:
             arguments = ["--source", str(source), "--output", str(output), "--mode", mode]
             for step, more in {"organize": [], "again": [], "undo": ["--undo"]}.items():
                 seconds, cpu, megabytes = timed([*arguments, *more])
-                lines.append(f"{mode},{step},{options.count},{seconds:.1f},{cpu:.1f},{megabytes:.0f}")
-                print(lines[-1], flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "organize_speed.csv").write_text("\n".join(lines) + "\n")
+                lines.append(f"{mode},{step},{COUNT},{seconds:.1f},{cpu:.1f},{megabytes:.0f}")
+    write_lines("organize_speed", lines)
 
 
 if __name__ == "__main__":

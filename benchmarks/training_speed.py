@@ -27,20 +27,37 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-RESULTS = PROJECT / "benchmarks" / "results"
-SIDE, SIZE, BATCH = 1024, 224, 32
+import cv2
+import torch
+from project import ROOT, SIDE, write_lines
+from torch import nn
+from torchvision import datasets
+from torchvision import transforms as T
+
+from artifact_detection.detector.device import pick_device, pick_precision
+from artifact_detection.detector.scoring import TorchEngine
+from artifact_detection.detector.weights import build_model
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.labels import CLASSES
+from artifact_detection.system.arguments import script_parser
+from artifact_detection.system.memory import keep_freed_memory
+from artifact_detection.system.threads import cores
+from artifact_detection.training import data, pool, sampling
+from artifact_detection.training.losses import FocalLoss
+from artifact_detection.training.trainer import OPTIMIZERS, Trainer
+
+SIZE, BATCH = 224, 32
 EPOCHS = 3  # of the whole program
-sys.path.insert(0, str(PROJECT))
+BOTH = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 
 
 def clock(name: str, act) -> None:
     """Seconds until the device has done what it was told, too."""
-    import torch
-
     start = time.perf_counter()
     act()
     if torch.cuda.is_initialized():
@@ -48,22 +65,12 @@ def clock(name: str, act) -> None:
     print(name, time.perf_counter() - start, flush=True)
 
 
-def print_memory() -> None:
+def print_memory(*whose: int) -> None:
     """Once every loader process has ended."""
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print("gib", peak / 2**20)
+    print("gib", sum(resource.getrusage(who).ru_maxrss for who in whose) / 2**20)
 
 
 def make_trainer(precision: str, device: str):
-    """A Trainer of VGG-19 after one step, without a loader."""
-    import torch
-
-    from artifact_detection.detector.device import pick_device, pick_precision
-    from artifact_detection.detector.weights import build_model
-    from artifact_detection.images.transforms import Preprocessing
-    from artifact_detection.training.losses import FocalLoss
-    from artifact_detection.training.trainer import OPTIMIZERS, Trainer
-
     torch.manual_seed(0)
     model = build_model("vgg19", "none", Preprocessing(SIZE)).to(pick_device(device))
     optimizer = OPTIMIZERS["adam"](model.parameters(), lr=5e-5)
@@ -75,13 +82,6 @@ def make_trainer(precision: str, device: str):
 
 def run_ours(dataset: Path, rounds: int, device: str, precision: str = "auto") -> None:
     """bare steps, bare forward passes and later epochs in turns, after a first epoch."""
-    from artifact_detection.detector.device import pick_device
-    from artifact_detection.detector.scoring import TorchEngine
-    from artifact_detection.images.transforms import Preprocessing
-    from artifact_detection.system.memory import keep_freed_memory
-    from artifact_detection.system.threads import cores
-    from artifact_detection.training import data, pool, sampling
-
     keep_freed_memory()  # as model_training.py does
     start = time.perf_counter()
     preprocessing = Preprocessing(SIZE)
@@ -107,7 +107,7 @@ def run_ours(dataset: Path, rounds: int, device: str, precision: str = "auto") -
         clock("forward", lambda: [engine(images) for images in pixels])
         clock("epoch", lambda number=epoch: trainer.run_epoch(number))
     trainer.loader = None
-    print_memory()
+    print_memory(*BOTH)
 
 
 def run_program(dataset: Path, _: int, device: str) -> None:
@@ -115,7 +115,7 @@ def run_program(dataset: Path, _: int, device: str) -> None:
     scratch = dataset.parent / f"program-{os.getpid()}"
     flags = {"dataset": dataset, "runs": scratch, "cache": scratch, "weights": "none", "oversampling": "none"}
     flags["device"] = device
-    command = [sys.executable, str(PROJECT / "model_training.py"), "--epochs", str(EPOCHS)]
+    command = [sys.executable, str(ROOT / "model_training.py"), "--epochs", str(EPOCHS)]
     command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     times, images = [], {}
@@ -129,15 +129,10 @@ def run_program(dataset: Path, _: int, device: str) -> None:
     print("program", statistics.median(after - before for before, after in pairwise(times)))
     print("trained", images["training"])
     print("validated", images["validation"])
-    print_memory()
+    print_memory(resource.RUSAGE_CHILDREN)
 
 
 def run_torchvision(dataset: Path, rounds: int, device: str) -> None:
-    import torch
-    from torch import nn
-    from torchvision import datasets
-    from torchvision import transforms as T
-
     changes = [T.Resize((SIZE, SIZE)), T.RandomHorizontalFlip(), T.RandomAffine(20, (0.1, 0.1), (0.85, 1.15), 8)]
     changes += [T.ColorJitter(0.3, 0.3, 0.2, 0.02), T.ToTensor(), T.Normalize((0.485, 0.456, 0.406), (0.229,) * 3)]
     images = datasets.ImageFolder(dataset / "train", T.Compose(changes))
@@ -154,14 +149,15 @@ def run_torchvision(dataset: Path, rounds: int, device: str) -> None:
 
     for _ in range(rounds):
         clock("epoch", epoch)
-    print_memory()
+    print_memory(*BOTH)
 
 
-def run_fp32(dataset: Path, rounds: int, device: str) -> None:
-    run_ours(dataset, rounds, device, "fp32")
-
-
-CONTESTANTS = {"ours": run_ours, "program": run_program, "fp32": run_fp32, "torchvision": run_torchvision}
+CONTESTANTS = {
+    "ours": run_ours,
+    "program": run_program,
+    "fp32": partial(run_ours, precision="fp32"),
+    "torchvision": run_torchvision,
+}
 
 
 def measure(command: list[str]) -> dict[str, list[float]]:
@@ -177,11 +173,6 @@ def measure(command: list[str]) -> dict[str, list[float]]:
 
 def write_dataset(sources: list[Path], folder: Path) -> None:
     """dataset/{train,test}/{no_artifacts,artifacts}/, a quarter artifacts, eight images more for test."""
-    import cv2
-
-    from artifact_detection.images.decoding import read_image
-    from artifact_detection.labels import CLASSES
-
     for number, source in enumerate(sources):
         place = folder / ("test" if number < 8 else "train") / CLASSES[int(number % 4 == 0)]
         place.mkdir(parents=True, exist_ok=True)
@@ -212,16 +203,15 @@ def table(found: dict[str, dict[str, list[float]]], count: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="folder of images, flat")
-    parser.add_argument("--peers", help="a Python with tensorflow-cpu")
-    parser.add_argument("--count", type=int, default=96, help="training images")
-    parser.add_argument("--rounds", type=int, default=3, help="of bare steps and later epochs, in turns")
-    parser.add_argument("--peer-rounds", type=int, default=1, help="epochs of the slow peers")
-    parser.add_argument("--only", nargs="+", choices=[*CONTESTANTS, "keras"], default=[*CONTESTANTS, "keras"])
-    parser.add_argument("--device", default="cpu", help="of all but keras (default: %(default)s)")
-    parser.add_argument("--csv", type=Path, default=RESULTS / "training_speed.csv", help="(default: %(default)s)")
-    parser.add_argument("--work", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser = script_parser(__doc__)
+    add = parser.add_argument
+    add("--images", type=Path, help="folder of images, flat")
+    add("--peers", help="a Python with tensorflow-cpu")
+    add("--count", type=int, default=96, help="training images")
+    add("--rounds", type=int, default=3, help="of bare steps and later epochs, in turns")
+    add("--only", nargs="+", choices=[*CONTESTANTS, "keras"], default=[*CONTESTANTS, "keras"])
+    add("--device", default="cpu", help="of all but keras (default: %(default)s)")
+    add("--work", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         CONTESTANTS[options.work](options.images, options.rounds, options.device)
@@ -232,17 +222,15 @@ def main() -> None:
         write_dataset(sources, dataset)
         found = {}
         for name in options.only:
-            rounds = str(options.rounds if name == "ours" else options.peer_rounds)
+            rounds = str(options.rounds if name == "ours" else 1)  # the others are slow
             work = [__file__, "--images", str(dataset), "--work", name, "--rounds", rounds]
             work += ["--device", options.device]
-            keras = [str(PROJECT / "benchmarks" / "keras_training.py"), str(dataset / "train"), str(SIZE), str(BATCH)]
+            keras = [str(Path(__file__).with_name("keras_training.py")), str(dataset / "train"), str(SIZE), str(BATCH)]
             if name != "keras":
                 found[name] = measure([sys.executable, *work])
             elif options.peers:
                 found[name] = measure([options.peers, *keras, rounds])
-    lines = table(found, options.count)
-    options.csv.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_lines("training_speed", table(found, options.count))
 
 
 if __name__ == "__main__":

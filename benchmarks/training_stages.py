@@ -7,9 +7,7 @@ cache, paint an artifact, augment by torchvision's transforms, by matrices on th
 A core prepares 1000 / (the sum of what a recipe uses) images a second.
 """
 
-import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,18 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from project import shuffled
 from torch.utils.data import default_collate
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from artifact_detection.images.augmentation import DRAWS, apply_cv2, apply_torch, draw
 from artifact_detection.images.decoding import read_image
 from artifact_detection.images.faces import find_face
 from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
 from artifact_detection.injection import inject_random
-from artifact_detection.injection.dataset import find_images
+from artifact_detection.system.arguments import script_parser
 
-BATCH = 32
+BATCH, SIZE = 32, 224
 
 
 def measured(name: str, act: Callable, inputs: Sequence, images: int = 1) -> list:
@@ -43,20 +40,19 @@ def measured(name: str, act: Callable, inputs: Sequence, images: int = 1) -> lis
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
     parser.add_argument("--count", type=int, default=64, help="images")
-    parser.add_argument("--size", type=int, default=224, help="pixels that the network sees")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    paths, rng = find_images(options.images)[0][: options.count], np.random.default_rng(0)
+    paths, rng = shuffled(options.images)[: options.count], np.random.default_rng(0)
     print("| stage | ms an image |\n| --- | --- |")
     measured("read the file", Path.read_bytes, paths)
     images = measured("read and decode", read_image, paths)
     for how in ("antialias", "area"):
-        small = measured(f"fit, {how}", Preprocessing(options.size, how).fit, images)
-    whole = [Preprocessing(2 * options.size).fit(image) for image in images]
+        small = measured(f"fit, {how}", Preprocessing(SIZE, how).fit, images)
+    whole = [Preprocessing(2 * SIZE).fit(image) for image in images]
     faces = measured("find the face (once)", find_face, whole)
     pairs = list(zip(whole, faces, strict=True))
     measured("inject, face known", lambda pair: inject_random(pair[0], rng, face=pair[1]), pairs)
