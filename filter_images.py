@@ -41,6 +41,7 @@ from artifact_detection.filtering import (
     promises,
     sample,
     stages,
+    store,
     summary,
 )
 from artifact_detection.filtering.decisions import DecisionError, Decisions, read_decisions
@@ -49,16 +50,6 @@ from artifact_detection.filtering.inputs import InputError, Inputs, Item, in_ear
 from artifact_detection.filtering.options import parse_arguments
 from artifact_detection.filtering.report import REPORT, write_report
 from artifact_detection.filtering.results import SCORES, Judged, judge_all, write_scores
-from artifact_detection.filtering.store import (
-    SUFFIX,
-    Record,
-    Store,
-    Stores,
-    database,
-    earlier_versions,
-    forget_all,
-    is_damage,
-)
 from artifact_detection.system.files import is_replaceable
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.manifest import NAME, Manifest, ManifestError
@@ -94,7 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         print(f"filter_images: {error.strerror or error}{where}. No file is lost; run it again", file=sys.stderr)
     except sqlite3.DatabaseError as error:
-        remedy = f"Delete its *{SUFFIX}; only scores go" if is_damage(error) else "No file is lost; run it again"
+        scores_go = f"Delete its *{store.SUFFIX}; only scores go"
+        remedy = scores_go if store.is_damage(error) else "No file is lost; run it again"
         print(f"filter_images: {options.out / WORK}: {error}. {remedy}", file=sys.stderr)
     except KeyboardInterrupt:
         print("filter_images: stopped. No file is lost; run it again to go on", file=sys.stderr)
@@ -118,11 +110,11 @@ def run(options: argparse.Namespace, crew: Crew) -> int:
         try:
             rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         except sqlite3.DatabaseError as error:
-            if not is_damage(error) or crew.world > 1:
+            if not store.is_damage(error) or crew.world > 1:
                 raise
             work = options.out / WORK
             print(f"filter_images: the scores in {work} are damaged ({error}): all are scored again", file=sys.stderr)
-            forget_all(work)
+            store.forget_all(work)
             rules, judged = score_and_judge(options, crew, scorer, agreement, items)
         if not crew.leads:
             return 0
@@ -143,7 +135,7 @@ def load_scorer(options: argparse.Namespace) -> Scorer:
 
 
 def choose_policy(
-    options: argparse.Namespace, checkpoint: Checkpoint, records: Iterable[Record] | None = None
+    options: argparse.Namespace, checkpoint: Checkpoint, records: Iterable[store.Record] | None = None
 ) -> policy.Policy:
     """The rules for these records; None: the images are not scored yet, the bands are a first guess."""
     decisions = read_decisions(options.decisions) if options.decisions else Decisions()
@@ -191,16 +183,16 @@ def score_and_judge(
 ) -> tuple[policy.Policy, list[Judged]]:
     """Score what is not scored yet, this process' share of it, and look again where that was asked for."""
     work, key, threads = options.out / WORK, store_key(scorer), crew.threads
-    if crew.leads and earlier_versions(work):
+    if crew.leads and store.earlier_versions(work):
         text = f"filter_images: the scores in {work} are of an earlier version: images are scored again"
         print(text, file=sys.stderr)
-    with Store(database(work, key, crew.rank)) as own:
-        with Stores(work, key) as stores:
+    with store.Store(store.database(work, key, crew.rank)) as own:
+        with store.Stores(work, key) as stores:
             batches = stages.pending_batches(items, stores, scorer.batch)
         crew.wait()
         stages.score_batches(scorer, batches[crew.rank :: crew.world], own, options.gallery > 0, threads)
     crew.wait()
-    with Stores(work, key) as stores:
+    with store.Stores(work, key) as stores:
         rules, edges = choose_policy(options, scorer.checkpoint, stores.light(items)), None
         # Bands from one's own images hold for the scores as they are, whoever gave them.
         while agreement and not options.calibrate and edges != rules.edges():
@@ -242,7 +234,7 @@ def finish(
         places.append(f"{name}: {export.WRITERS[name](options.out, judged, moved, scorer.model_id)}")
     if options.gallery:
         todo = looking.choose(judged, groups, drawn, rules.decisions, scorer.checkpoint.threshold)
-        with Stores(options.out / WORK, store_key(scorer)) as stores:
+        with store.Stores(options.out / WORK, store_key(scorer)) as stores:
             page = write_report(
                 options.out, judged, stores, rules, lines=facts.lines(), method=facts.small_print(),
                 comparisons=facts.comparisons, places=moved, model=scorer.model_id,

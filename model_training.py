@@ -121,7 +121,6 @@ def load(config: TrainConfig, split: str, preprocessing: Preprocessing, cache: P
 
 
 def train_one(folder: Path, config: TrainConfig, model: models.Detector, work: Work, resume: bool, crew: Crew) -> None:
-    """Split, train, choose on validation, score: one run folder."""
     groups = data.near_duplicate_groups(work.images) if work.groups is None else work.groups
     rows, held_back = data.split_training(work.images, config.validation, config.seed, config.inject, groups)
     training, validation = work.unfitted.take(rows), work.images.take(held_back)
@@ -220,13 +219,14 @@ def evaluate(run: RunFolder, work: Work, config: TrainConfig) -> None:
 
 def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, TrainConfig]:
     parser = script_parser(__doc__)
-    parser.add_argument("--name", help="name of the run folder (default: network and time)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run --name, if it was begun")
-    parser.add_argument("--config", type=Path, help="TOML file with settings that differ from the defaults")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of run folders (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache", help="decode-once cache (default: %(default)s)")
-    parser.add_argument("--no-cache", action="store_true", help="keep nothing: decode the images again in every epoch")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--name", help="name of the run folder (default: network and time)")
+    add("--resume", action="store_true", help="go on with the run --name, if it was begun")
+    add("--config", type=Path, help="TOML file with settings that differ from the defaults")
+    add("--runs", type=Path, default=ROOT / "runs", help="folder of run folders (default: %(default)s)")
+    add("--cache", type=Path, default=ROOT / ".cache", help="decode-once cache (default: %(default)s)")
+    add("--no-cache", action="store_true", help="keep nothing: decode the images again in every epoch")
+    add(
         "--folds", type=int, default=0, metavar="K",
         help="train K models, each without a fold of the training split; write out-of-fold predictions and the labels "
         "that they contradict. The test split is not touched",

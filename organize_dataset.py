@@ -67,7 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def organize(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
-    """Sort the source into the output; return the exit code."""
     roots = {path.parent for path in options.table.files()} if options.listed else set()
     roots |= {(options.source / split).resolve() for split in options.splits if not options.listed}
     earlier = placed_rows(manifest)

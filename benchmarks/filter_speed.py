@@ -41,7 +41,7 @@ from PIL import Image
 from project import shuffled
 from torchvision.transforms import v2
 
-from artifact_detection.detector.regions import STRIDE
+from artifact_detection.detector.dense_head import STRIDE
 from artifact_detection.detector.scoring import Scorer, TorchEngine, load_predictor
 from artifact_detection.filtering import int8
 from artifact_detection.filtering.inputs import Item

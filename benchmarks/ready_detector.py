@@ -29,8 +29,8 @@ sys.path.insert(0, str(ROOT))
 
 from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint  # noqa: E402
 from artifact_detection.detector.device import pick_precision  # noqa: E402
-from artifact_detection.detector.localization import coarse_map, find_regions  # noqa: E402
 from artifact_detection.detector.models import Detector  # noqa: E402
+from artifact_detection.detector.regions import coarse_map, find_regions  # noqa: E402
 from artifact_detection.detector.scoring import TorchEngine  # noqa: E402
 from artifact_detection.evaluation.localization import Located, family_confusion  # noqa: E402
 from artifact_detection.evaluation.pointing import hits  # noqa: E402

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from artifact_detection.detector import checkpoints, models  # noqa: E402
-from artifact_detection.detector.regions import top_mean  # noqa: E402
+from artifact_detection.detector.dense_head import top_mean  # noqa: E402
 from artifact_detection.injection import inject_random  # noqa: E402
 from artifact_detection.labels import ARTIFACT, CLEAN  # noqa: E402
 from artifact_detection.training import data  # noqa: E402

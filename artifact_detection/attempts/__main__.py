@@ -21,18 +21,14 @@ from artifact_detection.attempts.protocols import PROTOCOLS, Job, Protocol, plan
 from artifact_detection.attempts.report import ReportError, write_report
 from artifact_detection.attempts.results import Results
 from artifact_detection.attempts.runner import Place, run_all
+from artifact_detection.system.arguments import module_parser
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
 from artifact_detection.system.paths import ROOT
 from artifact_detection.training.config import ConfigError
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m artifact_detection.attempts",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = module_parser("attempts", __doc__)
     texts = "; ".join(f"{name}: {protocol.text}" for name, protocol in PROTOCOLS.items())
     add = parser.add_argument
     add("--protocol", choices=PROTOCOLS, default="full", help=f"{texts} (default: %(default)s)")

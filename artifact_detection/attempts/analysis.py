@@ -101,7 +101,6 @@ def judged(keys: Iterable[tuple[str, int]], protocol: Protocol) -> list[tuple[st
 
 
 def recipe_by_seed(results: Results, protocol: Protocol) -> dict[int, float]:
-    """The recipe's AP with each of its seeds."""
     tables = {seed: table for (name, seed), table in read_all(results, protocol.name).items() if name == RECIPE}
     return {seed: mean_ap(table, np.ones((1, len(table)))).item() for seed, table in sorted(tables.items())}
 

@@ -57,7 +57,6 @@ def render_protocol(protocol: Protocol, attempts: list[Attempt], results: Result
 
 
 def progress(protocol: Protocol, attempts: list[Attempt], results: Results) -> str:
-    """How much of the protocol was run."""
     jobs, left = plan(protocol, attempts), unfinished(protocol, attempts, results)
     out = [attempt.name for attempt in attempts if protocol.left_out(attempt)]
     text = f"{len(jobs) - len(left)} of {len(jobs)} trainings (attempt and seed, on all folds) done"
@@ -66,7 +65,6 @@ def progress(protocol: Protocol, attempts: list[Attempt], results: Results) -> s
 
 
 def unfinished(protocol: Protocol, attempts: list[Attempt], results: Results) -> list[str]:
-    """The names of the jobs that are not done."""
     return [job.name for job in plan(protocol, attempts) if not results.has(job)]
 
 
@@ -167,7 +165,6 @@ def main_effects(results: Results, protocol: Protocol) -> str:
 
 
 def by_group(board: pd.DataFrame) -> str:
-    """What each group of comparisons says, in one line."""
     lines = []
     for group in GROUPS:
         rows = board[board["group"] == group]

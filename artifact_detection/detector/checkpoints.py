@@ -124,7 +124,10 @@ def make_checkpoint(model: Detector, **values) -> dict:
 def load_tensors(path: str | Path) -> dict:
     """A saved dict of tensors and plain values; no code from the file is run. Raises CheckpointError otherwise."""
     try:
-        broken = _broken_record(Path(path))
+        broken = None
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as records:
+                broken = records.testzip()  # torch does not look at their checksums
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"no such file: {path}") from None
@@ -139,14 +142,6 @@ def load_tensors(path: str | Path) -> dict:
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} refused: it holds a {type(values).__name__}, not a dict")
     return values
-
-
-def _broken_record(path: Path) -> str | None:
-    """Which record of a file of torch.save does not match its checksum: torch does not look at them."""
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as records:
-        return records.testzip()
 
 
 def read_state(path: str | Path) -> dict:

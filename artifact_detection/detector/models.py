@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from artifact_detection.detector import lite
-from artifact_detection.detector.regions import DenseHead, find_levels
+from artifact_detection.detector.dense_head import DenseHead, find_levels
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import FAMILIES
 
@@ -58,7 +58,6 @@ class Detector(nn.Module):
         return self
 
     def shift_logits(self, by: float) -> None:
-        """Add a constant to every logit."""
         with torch.no_grad():
             self.head[-2].bias += by
 

@@ -1,66 +1,90 @@
-"""The dense head: where in an image the evidence is, and of which family, beside the image's own logit.
+"""From a dense head's maps to regions: where an artifact is, of which family, and how sure that is."""
 
-Maps of the trunk at strides 8, 16 and 32 -> 1x1 convolutions -> their sum at stride 8 -> logits per cell (Lin et al.,
-"Feature Pyramid Networks", arXiv 1612.03144). The image's logit also sees the mean of each map's top cells, but sends
-no gradient back through them: the masks alone teach the maps, the labels alone the image's logit (as in Rolih et al.,
-"SuperSimpleNet", arXiv 2408.03143, and Božič et al., "Mixed supervision", arXiv 2104.06064).
-"""
-
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+import cv2
+import numpy as np
 
-STRIDES = (8, 16, 32)
-STRIDE = STRIDES[0]  # of the maps that come out
-WIDTH = 64
-DROPOUT = 0.1  # share of the channels
-TOP = 0.01  # share of the cells that speak for the whole image
-RARE = -3.0  # logit of a cell before anything is learned: few cells show an artifact
+from artifact_detection.images.transforms import Preprocessing, View
+from artifact_detection.labels import FAMILIES
 
+CANVAS = 160  # side of the square on which outlines are drawn: finer than the cells of the maps
+FAINT = 0.15  # an image whose highest cell is below has no region
+RELATIVE = 0.5  # a region is what reaches this share of the image's highest cell, as maps are cut in the CAM literature
+LEAST_AREA = 8.0  # of the canvas' pixels, of which a cell has about 30
+MOST = 8  # regions of one image
+SMOOTH = 0.7  # pixels of the canvas that an outline may be simplified by
 
-class DenseHead(nn.Module):
-    """(B, C_i, H / s_i, W / s_i) for each of STRIDES -> logits (B, outputs, h, w) at stride 8."""
-
-    def __init__(self, channels: Sequence[int], outputs: int):
-        super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(count, WIDTH, 1, bias=False) for count in channels)
-        self.mix = nn.Sequential(
-            nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False),
-            nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.Dropout2d(DROPOUT),
-        )  # fmt: skip
-        self.cells = nn.Conv2d(WIDTH, outputs, 1)
-        self.vote = nn.Linear(outputs, 1, bias=False)
-        nn.init.constant_(self.cells.bias, RARE)
-        nn.init.zeros_(self.vote.weight)
-
-    def forward(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
-        size = levels[0].shape[-2:]
-        maps = [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)]
-        joined = sum((F.interpolate(level, size, mode="bilinear") for level in maps[1:]), maps[0])  # (B, WIDTH, h, w)
-        return self.cells(self.mix(joined))
-
-    def votes(self, maps: torch.Tensor) -> torch.Tensor:
-        """What the maps (B, outputs, h, w) add to the images' logits, (B,)."""
-        return self.vote(top_mean(maps.detach().float()))[:, 0]
+Point = tuple[int, int]
 
 
-def top_mean(maps: torch.Tensor) -> torch.Tensor:
-    """(B, K, h, w) -> (B, K): the mean of each map's highest cells."""
-    cells = maps.flatten(2)
-    return cells.topk(max(1, round(TOP * int(cells.shape[2]))), dim=2).values.mean(2)
+@dataclass(frozen=True, slots=True)
+class Region:
+    """family: one of FAMILIES; score: the highest P(artifact) in it; outline: (x, y) in pixels of the image."""
+
+    family: str
+    score: float
+    outline: tuple[Point, ...]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom: x0 <= x < x1, y0 <= y < y1."""
+        xs, ys = zip(*self.outline, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
 
 
-def find_levels(trunk: nn.Sequential) -> tuple[list[int], list[int]]:
-    """Which of a trunk's parts give the last map at each of STRIDES, and how many channels those have."""
-    side, levels = 64, {}
-    was_training = trunk.training
-    with torch.no_grad():
-        x = torch.zeros(1, 3, side, side)
-        for number, part in enumerate(trunk.eval()):
-            x = part(x)
-            levels[side // x.shape[-1]] = number, x.shape[1]
-    trunk.train(was_training)
-    parts, channels = zip(*(levels[stride] for stride in STRIDES), strict=True)
-    return list(parts), list(channels)
+def find_regions(maps: np.ndarray, preprocessing: Preprocessing, view: View, width: int, height: int) -> list[Region]:
+    """The regions of one image, the surest first.
+
+    maps: (1 + families, h, w) probabilities of what the network saw, see `Detector.evidence`; view: what it was of the
+    image, see `Preprocessing.view`; width, height: of the image, in pixels.
+    """
+    if maps[0].max() < FAINT:
+        return []
+    views = preprocessing.shape[1] // preprocessing.shape[0]
+    fine = cv2.resize(np.ascontiguousarray(maps.transpose(1, 2, 0)), (views * CANVAS, CANVAS))
+    canvas = preprocessing.on_image(fine, view)  # (CANVAS, CANVAS, 1 + families)
+    covered = canvas[..., 0] >= RELATIVE * canvas[..., 0].max()
+    contours, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours = (contour for contour in contours if cv2.contourArea(contour) >= LEAST_AREA)
+    regions = [_region(contour, canvas, width, height) for contour in contours]
+    return sorted(regions, key=lambda region: -region.score)[:MOST]
+
+
+def _region(contour: np.ndarray, canvas: np.ndarray, width: int, height: int) -> Region:
+    left, top, columns, rows = cv2.boundingRect(contour)
+    inside = np.zeros((rows, columns), np.uint8)
+    cv2.drawContours(inside, [contour], -1, 1, cv2.FILLED, offset=(-left, -top))
+    values = canvas[top : top + rows, left : left + columns][inside > 0]  # (pixels, 1 + families)
+    outline = cv2.approxPolyDP(contour, SMOOTH, closed=True)[:, 0]
+    # From the first to the last pixel of the canvas is from edge to edge of the image: what touches an edge reaches it.
+    outline = (outline * np.array([width, height]) / (CANVAS - 1)).round().astype(int)
+    family = FAMILIES[int(values[:, 1:].mean(0).argmax())]
+    return Region(family, round(float(values[:, 0].max()), 3), tuple(map(tuple, outline.tolist())))
+
+
+def coarse_map(maps: np.ndarray, preprocessing: Preprocessing, view: View, side: int) -> np.ndarray:
+    """Maps as in `find_regions` -> P(artifact) on the whole image, (side, side) float32."""
+    return cv2.resize(preprocessing.on_image(maps[0], view), (side, side), interpolation=cv2.INTER_AREA)
+
+
+def draw_regions(regions: Sequence[Region], width: int, height: int) -> np.ndarray:
+    """(height, width) uint8: 0 outside, else 1 + the number in FAMILIES; of two on one another the surer one's."""
+    painted = np.zeros((height, width), np.uint8)
+    for region in sorted(regions, key=lambda region: region.score):
+        cv2.fillPoly(painted, [np.array(region.outline, np.int32)], 1 + FAMILIES.index(region.family))
+    return painted
+
+
+def to_text(regions: Sequence[Region]) -> str:
+    """Regions in one short line, for `from_text`."""
+    rows = [[FAMILIES.index(one.family), one.score, [v for xy in one.outline for v in xy]] for one in regions]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def from_text(text: str) -> list[Region]:
+    """What `to_text` wrote; nothing for an empty text."""
+    rows = json.loads(text or "[]")
+    return [Region(FAMILIES[family], score, tuple(zip(xy[::2], xy[1::2], strict=True))) for family, score, xy in rows]

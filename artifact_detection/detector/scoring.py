@@ -86,7 +86,6 @@ class Scorer:
 
     @property
     def has_regions(self) -> bool:
-        """Whether the network has a dense head, for `evidence_batch`."""
         return getattr(self.model, "has_regions", False)
 
     @property
@@ -95,7 +94,7 @@ class Scorer:
 
     def score_batch(self, images: Sequence[torch.Tensor]) -> np.ndarray:
         """Probabilities (n,) of n <= `batch` preprocessed images (3, S, S) uint8."""
-        return self._probabilities(run_batch(self.engine, images, self.batch))
+        return self._probabilities(self.engine(filled_up(images, self.batch))[: len(images)])
 
     def evidence_batch(self, images: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         """What `score_batch` gives, and the maps (n, 1 + families, h, w) of probabilities from the same run."""
@@ -118,13 +117,8 @@ def run_all(engine: Engine, images: Iterable[torch.Tensor], batch: int) -> np.nd
     """Logits (N,) float32 of any number of preprocessed images (3, S, S) uint8, `batch` at a time."""
     images, logits = iter(images), [np.empty(0, np.float32)]
     while part := list(islice(images, batch)):
-        logits.append(run_batch(engine, part, batch))
+        logits.append(engine(filled_up(part, batch))[: len(part)])
     return np.concatenate(logits)
-
-
-def run_batch(engine: Engine, images: Sequence[torch.Tensor], batch: int) -> np.ndarray:
-    """Logits (n,) of n <= `batch` images."""
-    return engine(filled_up(images, batch))[: len(images)]
 
 
 def filled_up(images: Sequence[torch.Tensor], batch: int) -> torch.Tensor:

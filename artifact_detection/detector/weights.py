@@ -56,7 +56,6 @@ def _imagenet_state(arch: str) -> dict:
 
 
 def _read_state(path: Path) -> dict:
-    """A torchvision state dict, or the one in a checkpoint of this project."""
     try:
         state = read_state(path)
     except CheckpointError as error:

@@ -58,7 +58,6 @@ class Bands:
     reject: Band
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """(n,) array of "keep", "review", "reject"."""
         probabilities = np.asarray(probabilities)
         low = -math.inf if self.keep.threshold is None else self.keep.threshold
         high = math.inf if self.reject.threshold is None else self.reject.threshold

@@ -101,7 +101,7 @@ def mixture_p_value(labelled: Scores, probabilities: np.ndarray, within: tuple[f
     ranks = np.linspace(0, 1, GRID)
     edges = np.unique(np.concatenate([np.quantile(one, ranks, method="lower") for one in (known, probabilities)]))
     sets = labelled.clean, labelled.artifacts, probabilities
-    clean, artifacts, new = (_histogram(one, edges) for one in sets)  # (cells,) shares
+    clean, artifacts, new = (cell_counts(one, edges) / len(one) for one in sets)  # (cells,) shares
     distance, share = _distance(*(one[None] for one in (clean, artifacts, new)), within)
     rng = np.random.default_rng(0)
     mixture = share[0] * artifacts + (1 - share[0]) * clean
@@ -113,9 +113,9 @@ def mixture_p_value(labelled: Scores, probabilities: np.ndarray, within: tuple[f
     return (1 + int((by_chance >= distance[0]).sum())) / (1 + RESAMPLES)
 
 
-def _histogram(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    cells = np.searchsorted(edges, scores, side="right")
-    return np.bincount(cells, minlength=len(edges) + 1) / len(scores)
+def cell_counts(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(cells,) numbers of scores below, between and above the edges."""
+    return np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
 
 
 def _distance(

@@ -92,7 +92,6 @@ class Evaluation:
         return self.scorer.model if self.scorer else None
 
     def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """The run's probabilities (n,) of images (H, W, 3) uint8."""
         return self.scorer.probabilities(images)
 
     def images(self, rows: Sequence[int]) -> list[np.ndarray]:
@@ -108,7 +107,6 @@ class Evaluation:
         return rows[np.argsort(-distance, kind="stable")]
 
     def sample(self, label: int, count: int, seed: int = 0) -> np.ndarray:
-        """At most `count` rows of a class, drawn at random."""
         rows = np.flatnonzero(self.targets == label)
         return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
 
@@ -167,7 +165,6 @@ def open_run(folder: Path, dataset: Path | None = None) -> Evaluation:
 
 
 def finished_runs(runs: Path = ROOT / "runs") -> list[Path]:
-    """The run folders with test predictions, the newest first."""
     tables = runs.glob(f"*/{TEST_PREDICTIONS}")
     return [path.parent for path in sorted(tables, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import special
 from tqdm import tqdm
 
-from artifact_detection.detector.localization import Region, draw_regions, find_regions
+from artifact_detection.detector.regions import Region, draw_regions, find_regions
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.images.transforms import evaluation_transform
 from artifact_detection.injection import KINDS, inject
@@ -34,7 +34,6 @@ class Located:
         return float((drawn & self.mask).sum() / (drawn | self.mask).sum())
 
     def named(self) -> str:
-        """The family of the surest region."""
         return self.regions[0].family if self.regions else NO_REGION
 
 

@@ -25,6 +25,7 @@ from artifact_detection.evaluation.predictions import CUT, polarity_question, re
 from artifact_detection.evaluation.resampling import WeightedMetrics, bootstrap
 from artifact_detection.intervals import CONFIDENCE, calibration_interval, logit_interval, wilson
 from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN, DEFAULT_PATTERN
+from artifact_detection.system.arguments import module_parser
 from artifact_detection.system.ownership import refuse_named, write_named
 from artifact_detection.system.paths import printable
 
@@ -224,8 +225,7 @@ def _with_interval(
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    program = "python -m artifact_detection.evaluation.metrics"
-    parser = argparse.ArgumentParser(program, description=__doc__.split("\n")[0])
+    parser = module_parser("evaluation.metrics", __doc__)
     add = parser.add_argument
     add("predictions", type=Path, help="CSV: path,label,probability,prediction (filename,prediction will do)")
     add("--artifact-label", help='word that means "artifacts" in labels and predictions; asked for if it is unclear')

@@ -22,6 +22,7 @@ from artifact_detection.images.faces import find_face
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.injection.dataset import InjectionError, name_problems, named_kinds, pick_images
 from artifact_detection.intervals import wilson
+from artifact_detection.system.arguments import module_parser
 from artifact_detection.system.ownership import refuse_named, write_named
 
 TABLE, PICTURE = "recall_matrix.csv", "recall_matrix.png"
@@ -89,19 +90,15 @@ def plot_recall_matrix(table: pd.DataFrame) -> Figure:
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m artifact_detection.evaluation.recall_matrix",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("checkpoint", type=Path, help="a best.pt")
-    parser.add_argument("--images", type=Path, required=True, help="folder with clean images, searched through")
-    parser.add_argument("--out", type=Path, help="for recall_matrix.csv and .png (default: beside the checkpoint)")
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), metavar="KIND", help="kinds or families")
-    parser.add_argument("--severity", nargs="+", type=int, choices=SEVERITIES, default=list(SEVERITIES))
-    parser.add_argument("--count", type=int, default=50, help="images in each cell (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = module_parser("evaluation.recall_matrix", __doc__)
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="a best.pt")
+    add("--images", type=Path, required=True, help="folder with clean images, searched through")
+    add("--out", type=Path, help="for recall_matrix.csv and .png (default: beside the checkpoint)")
+    add("--kinds", nargs="+", default=list(KINDS), metavar="KIND", help="kinds or families")
+    add("--severity", nargs="+", type=int, choices=SEVERITIES, default=list(SEVERITIES))
+    add("--count", type=int, default=50, help="images in each cell (default %(default)s)")
+    add("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
-from artifact_detection.evaluation.label_shift import Scores, best_cut
+from artifact_detection.evaluation.label_shift import Scores, best_cut, cell_counts
 from artifact_detection.filtering.policy import Policy
 from artifact_detection.filtering.promises import OTHER_IMAGES, is_foreign
 from artifact_detection.intervals import CONFIDENCE
@@ -92,7 +92,7 @@ def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | No
     edges = _edges(policy, outcome, cut)
     sets = labelled.artifacts, labelled.clean
     rng = np.random.default_rng(0)
-    artifact, clean = (rng.dirichlet(_count(edges, scores) + JEFFREYS, DRAWS) for scores in sets)  # (DRAWS, cells)
+    artifact, clean = (rng.dirichlet(cell_counts(scores, edges) + JEFFREYS, DRAWS) for scores in sets)  # (DRAWS, cells)
     above = np.searchsorted(edges, cut) + 1  # the first cell at or above the cut
     true_rate, false_rate = (draws[:, above:].sum(1) for draws in (artifact, clean))
     if np.mean(true_rate <= false_rate) > (1 - CONFIDENCE) / 2:
@@ -104,7 +104,7 @@ def estimate(labelled: Scores, policy: Policy, outcome: Outcome, cut: float | No
     unseen = {
         name: replace(getattr(found, name), low=0.0)
         for name, band, wrong in (("artifacts_kept", KEEP, sets[0]), ("clean_rejected", REJECT, sets[1]))
-        if not _count(edges, wrong)[_count(edges, outcome.probabilities[outcome.bands == band]) > 0].any()
+        if not cell_counts(wrong, edges)[cell_counts(outcome.probabilities[outcome.bands == band], edges) > 0].any()
     }
     return replace(found, **unseen)
 
@@ -137,20 +137,15 @@ def _edges(policy: Policy, outcome: Outcome, cut: float) -> np.ndarray:
     return np.unique([edge for edge in (cut, lowest, highest, *policy.edges()) if edge is not None])
 
 
-def _count(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(cells,) numbers of scores below, between and above the edges."""
-    return np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
-
-
 def _remaining(
     edges: np.ndarray, outcome: Outcome, artifact: np.ndarray, clean: np.ndarray, rng: np.random.Generator
 ) -> Estimates:
     """artifact, clean: (DRAWS, cells), the shares of all images that are of this class and in that cell."""
 
     def count(band: str, decided: bool) -> np.ndarray:
-        return _count(edges, outcome.probabilities[(outcome.bands == band) & (outcome.decided == decided)])
+        return cell_counts(outcome.probabilities[(outcome.bands == band) & (outcome.decided == decided)], edges)
 
-    found, every = count(REJECT, True), _count(edges, outcome.probabilities)
+    found, every = count(REJECT, True), cell_counts(outcome.probabilities, edges)
     open_ = every - found - count(KEEP, True)  # by what nobody has decided
     left = np.clip(rng.binomial(every, artifact / (artifact + clean)) - found, 0, open_)
     kept = rng.hypergeometric(left, open_ - left, count(KEEP, False)).sum(1)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from artifact_detection.detector.localization import Region, draw_regions
+from artifact_detection.detector.regions import Region, draw_regions
 from artifact_detection.filtering.results import Judged, regions_of
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.files import sha256_file, write_atomic
@@ -184,7 +184,6 @@ def _earlier(folder: Path) -> dict[str, str]:
 
 
 def _names(rows: Sequence[Judged], taken: Iterable[str]) -> dict[str, Judged]:
-    """A file name of its own for each image, below masks/."""
     free = FreeNames(taken)
     names = (Path(harmless(printable_path(Path(row.item.name).as_posix()))).as_posix() for row in rows)
     return {free.take(f"{lower_end(name)}.png"): row for name, row in zip(names, rows, strict=True)}

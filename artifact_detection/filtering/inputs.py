@@ -125,7 +125,6 @@ def _below(folder: str, others: Counter, output: Path) -> Iterator[Item]:
 
 
 def _one(path: str, name: str, others: Counter) -> Iterator[Item]:
-    """The item of one named file, or those of one shard."""
     if path.lower().endswith(COMPRESSED):
         yield Item(path, path, name, problem="unreadable: compressed tar, unpack it to .tar first")
         return

@@ -37,7 +37,6 @@ class Agreement:
 
     @property
     def difference(self) -> float:
-        """Mean of |P - P'|."""
         return float(np.abs(np.subtract(self.exact, self.fast)).mean())
 
     def margin(self, edges: Sequence[float | None]) -> float:
@@ -58,7 +57,6 @@ class Agreement:
         return float(max(least, distances[settled - 1])) if settled else float(least)
 
     def share_near(self, edges: Sequence[float | None]) -> float:
-        """The share of images within the margin of an edge; None is no edge."""
         return float(is_near(self.fast, edges, self.margin(edges)).mean())
 
     def accepted(self, edges: Sequence[float | None]) -> bool:
@@ -121,8 +119,6 @@ class Int8Engine:
 
 
 class _Evidence(torch.nn.Module):
-    """A detector that gives its maps too."""
-
     def __init__(self, model: Detector):
         super().__init__()
         self.model = model

@@ -29,69 +29,48 @@ def parse_arguments(arguments: list[str] | None, description: str) -> argparse.N
     return options
 
 
+# fmt: off
 def _add_main(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT")
     add("--model", type=Path, help="best.pt of a run (default: the detector in pretrained/)")
     add("--out", type=Path, default=ROOT / "filtered", help="(default: %(default)s)")
     add("--action", choices=ACTIONS, default="report", help="(default: %(default)s)")
-    add(
-        "--export", action="append", choices=tuple(WRITERS), default=[],
-        help="write the regions for other tools too: coco.json, labelstudio.json or masks/; may be repeated",
-    )  # fmt: skip
+    add("--export", action="append", choices=tuple(WRITERS), default=[],
+        help="write the regions for other tools too: coco.json, labelstudio.json or masks/; may be repeated")
     add("--undo", action="store_true", help="put moved images back, remove copies and links")
-    add(
-        "--restore-to", type=Path, metavar="DIR",
-        help="with --undo: for images of a folder that was not filtered on this machine, which go nowhere else",
-    )  # fmt: skip
+    add("--restore-to", type=Path, metavar="DIR",
+        help="with --undo: for images of a folder that was not filtered on this machine, which go nowhere else")
     add("--null", action="store_true", help="--action list: end each path with NUL, for xargs -0")
 
 
 def _add_bands(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add(
-        "--max-clean-loss", type=float, default=0.1, metavar="SHARE",
-        help="largest certified share of clean images among the rejected (default: %(default)s)",
-    )  # fmt: skip
-    add(
-        "--max-artifacts-left", type=float, default=0.02, metavar="SHARE",
-        help="largest certified share of artifacts among the kept (default: %(default)s)",
-    )  # fmt: skip
-    add(
-        "--threshold", type=float, nargs="+", metavar="P",
-        help="reject from P on; or two: keep below the first, reject from the second on; without a promise",
-    )  # fmt: skip
-    add(
-        "--stability", type=float, nargs="?", const=0.15, metavar="MARGIN",
-        help="re-encode images within MARGIN of a threshold; those whose band changes go to review (default: 0.15)",
-    )  # fmt: skip
-    add(
-        "--prevalence", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="share of artifacts in your images, at least and at most, as far as you know it (default: estimated)",
-    )  # fmt: skip
-    add(
-        "--without-promise", action="store_true",
-        help="apply the bands even where validation's promise does not hold for these images",
-    )  # fmt: skip
-    add(
-        "--calibrate", type=Path, metavar="CSV",
-        help="fit the probabilities on these decisions, and certify the bands on those of the sample that --audit drew",
-    )  # fmt: skip
+    add("--max-clean-loss", type=float, default=0.1, metavar="SHARE",
+        help="largest certified share of clean images among the rejected (default: %(default)s)")
+    add("--max-artifacts-left", type=float, default=0.02, metavar="SHARE",
+        help="largest certified share of artifacts among the kept (default: %(default)s)")
+    add("--threshold", type=float, nargs="+", metavar="P",
+        help="reject from P on; or two: keep below the first, reject from the second on; without a promise")
+    add("--stability", type=float, nargs="?", const=0.15, metavar="MARGIN",
+        help="re-encode images within MARGIN of a threshold; those whose band changes go to review (default: 0.15)")
+    add("--prevalence", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="share of artifacts in your images, at least and at most, as far as you know it (default: estimated)")
+    add("--without-promise", action="store_true",
+        help="apply the bands even where validation's promise does not hold for these images")
+    add("--calibrate", type=Path, metavar="CSV",
+        help="fit the probabilities on these decisions, and certify the bands on those of the sample that --audit drew")
 
 
 def _add_people(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--decisions", type=Path, metavar="CSV", help="what people decided on the review page")
-    add(
-        "--audit", type=int, metavar="N",
-        help="draw N images of each band at random, to be looked at first; what is decided of them bounds the rest",
-    )  # fmt: skip
+    add("--audit", type=int, metavar="N",
+        help="draw N images of each band at random, to be looked at first; what is decided of them bounds the rest")
     add("--gallery", type=int, default=10_000, metavar="N",
-        help="images shown on the review page, 0: no page (default: %(default)s)")  # fmt: skip
-    add(
-        "--heatmaps", type=int, default=200, metavar="N",
-        help="heat maps drawn where the detector draws none itself (default: %(default)s)",
-    )  # fmt: skip
+        help="images shown on the review page, 0: no page (default: %(default)s)")
+    add("--heatmaps", type=int, default=200, metavar="N",
+        help="heat maps drawn where the detector draws none itself (default: %(default)s)")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
@@ -100,7 +79,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     add("--batch", type=int, metavar="N", help=f"images at a time (default: {BATCH}; {GPU_BATCH} on a GPU)")
     add("--engine", choices=ENGINES, default="auto",
-        help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on")  # fmt: skip
+        help=f"int8: OpenVINO on the CPU; auto takes it if it is installed, from {WORTH_INT8} images on")
+# fmt: on
 
 
 def _problems(options: argparse.Namespace) -> Iterator[str]:

@@ -66,7 +66,6 @@ class Policy:
         return [replace(one, **dict(zip(names, row, strict=True))) for one, row in zip(records, rows, strict=True)]
 
     def sentences(self) -> list[str]:
-        """What each band promises, for the summary and the report."""
         low, high = self.edges()
         if self.certified:
             lines = [self.bands.keep.sentence(), self.bands.reject.sentence()]

@@ -32,7 +32,6 @@ class Prepared(NamedTuple):
 
 
 def prepare(item: Item, preprocessing: Preprocessing, thumbnail: bool) -> Prepared:
-    """The record of an item and what the network sees of it."""
     try:
         with opened(item) as image:
             small = _halved(image.pixels)

@@ -15,12 +15,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from artifact_detection.detector.localization import Region, from_text
-from artifact_detection.filtering.charts import comparison_table
+from artifact_detection.detector.regions import Region, from_text
 from artifact_detection.filtering.looking import Looking
 from artifact_detection.filtering.policy import BY_A_PERSON, Policy
 from artifact_detection.filtering.results import Judged, need_of_a_look
-from artifact_detection.filtering.shift import Comparison
+from artifact_detection.filtering.shift import ALPHA, Comparison
 from artifact_detection.filtering.store import STAMP, Record, Stores
 from artifact_detection.labels import FAMILIES
 from artifact_detection.system.files import write_atomic
@@ -30,6 +29,10 @@ PAGE = Path(__file__).parent / "page"
 REPORT = "report.html"
 BLOCK = 200  # pictures in one block of text
 NOTHING = Looking([], [])
+SMALL_PRINT = "<details><summary>how this was estimated</summary>{}</details>"  # opens on a click
+WIDTH, HEIGHT = 220, 56  # of a chart, pixels
+QUESTION = "<p>Does it throw out one kind of image, such as the dark ones? The kept against the others:</p>"
+TOO_FEW = "<p>There are too few kept, or too few other images to compare.</p>"
 
 
 def write_report(
@@ -51,7 +54,8 @@ def write_report(
         "edges": policy.edges(),
         "certified": policy.certified,
         "images": [_image(row, folder, places) for row in shown],
-        "rest": _packed(rest),
+        # millionths: exact, and small for a million images
+        "rest": _base64((np.array(rest) * 1e6).round().astype("<u4").tobytes()),
         "errors": [[printable_path(row.record.path), row.record.error] for row in judged if not row.band],
         "block": BLOCK,
         "audit": [position[id(row)] for row in todo.audit],
@@ -59,7 +63,10 @@ def write_report(
     }
     parts = {
         "STYLE": _files("css"),
-        "SUMMARY": [*(f"<p>{html.escape(line)}</p>" for line in lines), _folded("how this was estimated", method)],
+        "SUMMARY": [
+            *(f"<p>{html.escape(line)}</p>" for line in lines),
+            SMALL_PRINT.format(html.escape(method)) * bool(method),
+        ],
         "SHIFT": [comparison_table(comparisons)],
         "DATA": [_json(data)],
         "PICTURES": _blocks(shown, stores),
@@ -74,11 +81,6 @@ def _page(parts: dict[str, Iterable[str]]) -> Iterator[str]:
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     for number, text in enumerate(re.split("<!--([A-Z]+)-->", template)):
         yield from parts[text] if number % 2 else [text]
-
-
-def _folded(title: str, text: str) -> str:
-    """Small print that opens on a click; nothing if there is none."""
-    return f"<details><summary>{title}</summary>{html.escape(text)}</details>" if text else ""
 
 
 def _files(suffix: str) -> list[str]:
@@ -121,11 +123,6 @@ def _url(path: Path | None, folder: Path) -> str:
         return path.as_uri()
 
 
-def _packed(probabilities: list[float]) -> str:
-    """Millionths as little-endian uint32, base64: exact, and small for a million images."""
-    return base64.b64encode((np.array(probabilities) * 1e6).round().astype("<u4").tobytes()).decode()
-
-
 def _json(data: dict) -> str:
     """JSON that cannot end the script element that it stands in."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
@@ -142,3 +139,40 @@ def _blocks(shown: Sequence[Judged], stores: Stores) -> Iterator[str]:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """A warning for each measure in which the kept images differ, and a row with a chart for every measure."""
+    if not comparisons:
+        return TOO_FEW
+    warnings = "".join(f'<p class="warning">{html.escape(one.sentence())}</p>' for one in comparisons if one.differs)
+    none = f"<p>No measure of the kept images differs significantly from the others (p &lt; {ALPHA}).</p>"
+    rows = "".join(_comparison_row(one) for one in comparisons)
+    return (
+        f"{QUESTION}{warnings or none}<table><tr><th>measure</th><th>all images (grey), kept (green)</th>"
+        f"<th>change</th><th>p, Holm-corrected</th><th>test of kept against not kept</th></tr>{rows}</table>"
+    )
+
+
+def _comparison_row(one: Comparison) -> str:
+    unit = "share" if one.name == "scene group" else "SD"
+    mark = ' class="differs"' if one.differs else ""
+    cells = (html.escape(one.name), _chart(one), f"{one.change:+.2f} {unit}", f"{one.p_value:.2g}", one.test)
+    return f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _chart(one: Comparison) -> str:
+    """Grey bars: all images; green outline: the kept ones; both as shares, on one scale, from 0."""
+    top, step = max(*one.before, *one.after), WIDTH / len(one.before)
+    bars = "".join(
+        f'<rect x="{n * step + 0.5:.1f}" y="{HEIGHT * (1 - share / top):.1f}" width="{step - 1:.1f}" '
+        f'height="{HEIGHT * share / top:.1f}"/>'
+        for n, share in enumerate(one.before)
+    )
+    points = " ".join(
+        f"{x:.1f},{HEIGHT * (1 - share / top):.1f}"
+        for n, share in enumerate(one.after)
+        for x in (n * step, (n + 1) * step)
+    )
+    ends = f"{one.edges[0]:.3g} to {one.edges[-1]:.3g}" if one.edges else "largest group first"
+    return f'<svg width="{WIDTH}" height="{HEIGHT}">{bars}<polyline points="{points}"/></svg><small>{ends}</small>'

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_detection.detector.localization import Region, from_text
+from artifact_detection.detector.regions import Region, from_text
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.policy import Policy, Verdict

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from artifact_detection.detector.heatmaps import heatmaps
-from artifact_detection.detector.localization import coarse_map, find_regions, to_text
+from artifact_detection.detector.regions import coarse_map, find_regions, to_text
 from artifact_detection.detector.scoring import Scorer, filled_up
 from artifact_detection.filtering import int8
 from artifact_detection.filtering.inputs import Item
@@ -119,7 +119,6 @@ def most_doubtful(judged: Sequence[Judged], count: int) -> list[Item]:
 
 
 def share(items: Sequence[Item], stores: Stores, crew: Crew) -> list[Item]:
-    """This process' part."""
     # by store, for only one process may write to each
     return [item for item in items if stores.owner(item) % crew.world == crew.rank]
 
@@ -157,7 +156,6 @@ def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int)
 
 
 def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
-    """Store a coarse heat map (LayerCAM) for each item that has none."""
 
     preprocessing = scorer.preprocessing
 

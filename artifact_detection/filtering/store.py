@@ -38,7 +38,7 @@ class Record:
     of MEASURES; layout: (LAYOUT, LAYOUT, 3) uint8; thumbnail: a JPEG file, empty if none was wanted.
     exact: a fast network's probability was replaced by the original's.
     lowest, highest: the extremes of the probability under re-encoding, None if it was not re-encoded.
-    width, height: of the image, upright. regions: see `localization.to_text`, empty without a dense head.
+    width, height: of the image, upright. regions: see `regions.to_text`, empty without a dense head.
     heatmap: (side, side) uint8, empty if none was made.
     """
 

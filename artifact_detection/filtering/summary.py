@@ -72,7 +72,6 @@ class FilterSummary:
         return "\n".join([*lines, *(f"  {problem}" for problem in problems)])
 
     def small_print(self) -> str:
-        """How the estimate was made; empty if there is none."""
         return self.method if self.estimates else ""
 
     def _counts(self) -> str:
@@ -128,7 +127,6 @@ def _doubt(counts: Counter, rules: Policy) -> list[str]:
 
 
 def _estimate(judged: Sequence[Judged], rules: Policy, checkpoint: Checkpoint) -> tuple[Estimates | None, str]:
-    """The estimates and how they were made, or None and why not."""
     validation = checkpoint.validation
     if validation is None:
         return None, "the checkpoint holds no validation scores"

@@ -15,24 +15,21 @@ TEST_DATA = ROOT / "test_data"
 
 def parse_arguments(arguments: list[str] | None, description: str) -> argparse.Namespace:
     parser = script_parser(description)
-    parser.add_argument("--source", type=Path, help="holds a folder per split (default: test_data/ beside the script)")
-    parser.add_argument("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside the script")
-    parser.add_argument("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
-    parser.add_argument(
-        "--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name"
-    )
-    parser.add_argument("--labels", type=Path, metavar="CSV", help="labels from a table, not from names")
-    parser.add_argument(
-        "--artifact-label", metavar="LABEL", help="the label that means artifact (default: 1, and what is obvious)"
-    )
-    parser.add_argument("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen; write nothing")
-    parser.add_argument("--undo", action="store_true", help="put moved files back, remove copies and links")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--source", type=Path, help="holds a folder per split (default: test_data/ beside the script)")
+    add("--output", type=Path, default=ROOT / "dataset", help="default: dataset/ beside the script")
+    add("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="its subfolders")
+    add("--pattern", default=DEFAULT_PATTERN, help="regex with a group `label`, searched in a file's name")
+    add("--labels", type=Path, metavar="CSV", help="labels from a table, not from names")
+    add("--artifact-label", metavar="LABEL", help="the label that means artifact (default: 1, and what is obvious)")
+    add("--mode", choices=MODES, default="copy", help="link: hard links, which need no space")
+    add("--dry-run", action="store_true", help="say what would happen; write nothing")
+    add("--undo", action="store_true", help="put moved files back, remove copies and links")
+    add(
         "--restore-to", type=Path, metavar="DIR",
         help="with --undo: for files of a dataset that was not organized on this machine, which go nowhere else",
     )  # fmt: skip
-    parser.add_argument("--yes", action="store_true", help="more artifacts than clean images is what I mean")
+    add("--yes", action="store_true", help="more artifacts than clean images is what I mean")
     options = parser.parse_args(arguments)
     try:
         _complete(options)

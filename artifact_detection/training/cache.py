@@ -70,7 +70,6 @@ def cached_images(paths: list[Path], preprocessing: Preprocessing, folder: Path 
 
 
 def _read(entry: Path, shape: tuple[int, ...]) -> CachedImages | None:
-    """An entry, None if it is not there or was cut short."""
     try:
         images = np.load(entry, mmap_mode="r")
         errors = {int(row): reason for row, reason in json.loads(entry.with_suffix(".json").read_text()).items()}

@@ -158,7 +158,6 @@ class TrainConfig:
 
     @property
     def with_regions(self) -> bool:
-        """Whether the network gets a dense head."""
         return self.regions != "off" and self._can_teach_regions
 
 
@@ -199,7 +198,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def given_flags(arguments: argparse.Namespace) -> dict:
-    """The settings among the parsed arguments that the user gave."""
     names = {setting.name for setting in dataclasses.fields(TrainConfig)}
     return {name: value for name, value in vars(arguments).items() if name in names}
 

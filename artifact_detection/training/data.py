@@ -136,13 +136,9 @@ def left_to_fit(preprocessing: Preprocessing) -> Preprocessing:
 
 def near_duplicate_groups(images: ImageSet) -> np.ndarray:
     """(N,) group numbers; images that show the same picture share one."""
-    thumbnails = np.stack([_thumbnail(images[index]) for index in range(len(images))])
+    small = (resize(images[index], THUMBNAIL) for index in range(len(images)))
+    thumbnails = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small])
     return group_ids(len(images), near_duplicate_pairs(thumbnails))
-
-
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (THUMBNAIL, THUMBNAIL) uint8 grey, what near-duplicates are sought in."""
-    return cv2.cvtColor(resize(image, THUMBNAIL), cv2.COLOR_RGB2GRAY)
 
 
 def _fewest_groups(labels: np.ndarray, groups: np.ndarray) -> tuple[int, str]:

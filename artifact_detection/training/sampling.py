@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from artifact_detection.detector.regions import STRIDE
+from artifact_detection.detector.dense_head import STRIDE
 from artifact_detection.images.augmentation import DRAWS, apply_cv2, draw, warp
 from artifact_detection.images.faces import Face, find_face
 from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
@@ -26,6 +26,7 @@ from artifact_detection.training.painting import Painting
 
 SHARED_MEMORY, SHARED_SHARE = Path("/dev/shm"), 0.5  # the share of what is free that batches may take
 AHEAD = 2  # batches that each worker prepares in advance
+LEAST_ROWS = 2  # of a process' part of a batch: batch norm cannot do with one image
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
 PLAIN = Painting()  # injection of any artifact, nothing else
 
@@ -78,12 +79,12 @@ class EpochBatches(Sampler[list[Sample]]):
         self.epoch = self.done = 0
         samples = self.samples()
         self.total = len(samples)  # images in an epoch, repeats included; the same in every one
-        if self.total < least_rows(world):
+        if self.total < LEAST_ROWS * world:
             raise DatasetError(f"{self.total} training images: too few for {world} processes that need two for a step")
         self.clean_share = sum(not s.inject and labels[s.row] == CLEAN for s in samples) / self.total
 
     def __len__(self) -> int:
-        return min(-(-self.total // self.batch_size), self.total // least_rows(self.world))
+        return min(-(-self.total // self.batch_size), self.total // (LEAST_ROWS * self.world))
 
     def __iter__(self) -> Iterator[list[Sample]]:
         samples = self.samples()
@@ -112,11 +113,6 @@ class EpochBatches(Sampler[list[Sample]]):
             for u in (draw, 1 - draw) if twice else (1.0,):
                 samples.append(Sample(int(row), seed, u < self.inject))
         return samples
-
-
-def least_rows(world: int) -> int:
-    """Of a batch: batch norm cannot do with one image, and each process has its own."""
-    return 2 * world
 
 
 def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:

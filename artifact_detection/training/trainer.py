@@ -90,7 +90,6 @@ class Trainer:
 
     @property
     def scoring_model(self) -> nn.Module:
-        """The model to score with: the moving average where there is one."""
         return self.average.module if isinstance(self.average, AveragedModel) else self.model
 
     def run_epoch(self, epoch: int, stop: Callable[[], bool] = lambda: False) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from artifact_detection.detector.checkpoints import Checkpoint
-from artifact_detection.detector.localization import Region
+from artifact_detection.detector.regions import Region
 from artifact_detection.detector.scoring import Scorer
 from artifact_detection.evaluation import findings, localization, plots
 from artifact_detection.evaluation.localization import (

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from artifact_detection.detector.localization import to_text
+from artifact_detection.detector.regions import to_text
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.inputs import Item

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from artifact_detection.detector.localization import Region
+from artifact_detection.detector.regions import Region
 from tests.filtering.test_report import CLOSING, HOSTILE, make_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
