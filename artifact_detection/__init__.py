@@ -1,1 +1,1 @@
-"""What the scripts and notebooks share: one file a room, in the order data flows (see README.md)."""
+"""What the scripts and notebooks share: rooms on floors, drawn in README.md."""

@@ -27,15 +27,16 @@ def png(figure: Figure, dpi: int = 120) -> bytes:
 
 
 def panels(
-    columns: int, width: float = 4.2, height: float = 3.4, rows: int = 1, sharey: bool = False
+    columns: int, width: float = 4.2, height: float = 3.4, rows: int = 1, sharey: bool = False, grid: bool = True
 ) -> tuple[Figure, np.ndarray]:
     """A figure and its (rows * columns,) axes, of width x height inches each."""
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25, linewidth=0.6)
-        axis.set_axisbelow(True)
+        if grid:
+            axis.grid(alpha=0.25, linewidth=0.6)
+            axis.set_axisbelow(True)
     return figure, axes.ravel()
 
 

@@ -20,23 +20,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from project import RESULTS, ROOT
+from project import RESULTS
 from tqdm import tqdm
 
 from artifact_detection.detector import models, weights
 from artifact_detection.detector.device import pick_device, pick_precision
 from artifact_detection.detector.scoring import TorchEngine, run_all, usual_batch
-from artifact_detection.images.duplicates import duplicate_groups
-from artifact_detection.images.measure import measure_files
-from artifact_detection.images.transforms import Preprocessing, evaluation_transform
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import Preprocessing, evaluation_transform, resize
 from artifact_detection.injection import FAMILIES, KINDS, SEVERITIES, inject
-from artifact_detection.injection.dataset import find_images
+from artifact_detection.injection.dataset import list_bases
 from artifact_detection.intervals import logit_interval
 from artifact_detection.labels import CLEAN
 from artifact_detection.system.arguments import script_parser
 from artifact_detection.system.threads import cores
 from artifact_detection.training import data, sampling
-from artifact_detection.training.cache import cached_images
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.painting import Painting
 from artifact_detection.training.schedules import warmup_cosine
@@ -49,14 +47,11 @@ SEED = 0
 TABLE = RESULTS / "injection_transfer.csv"
 
 
-def load(folder: Path, size: int, limit: int, seed: int, cache: Path) -> tuple[list[np.ndarray], np.ndarray]:
-    """The images (size, size, 3) uint8 and their near-duplicate groups (N,)."""
-    paths, _ = find_images(folder)
-    chosen = [paths[i] for i in np.sort(np.random.default_rng(seed).permutation(len(paths))[: limit or None])]
-    cached = cached_images(chosen, Preprocessing(size), cache)
-    groups = duplicate_groups(measure_files(chosen, cache / "measurements.npz"))
-    usable = [row for row in range(len(chosen)) if row not in cached.errors]
-    return [np.array(cached.images[row]) for row in usable], groups[usable]
+def load(folder: Path, size: int, limit: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images (size, size, 3) uint8, all or a random `limit` of them, and their near-duplicate groups (N,)."""
+    paths, groups, _ = list_bases(folder)
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(paths))[: limit or None])
+    return [resize(read_image(paths[row]), size) for row in chosen], groups[chosen]
 
 
 def train(images: list[np.ndarray], weights_file: Path, kinds: list[str]) -> models.Detector:
@@ -156,7 +151,7 @@ def main() -> None:
     add("--leave-out", nargs="*", default=[], choices=[*FAMILIES, "all"], metavar="FAMILY")
     add("--only-left-out", action="store_true", help="do not train on all families")
     options = parser.parse_args()
-    images, groups = load(options.images, 2 * SIZE, 0, SEED, ROOT / ".cache")
+    images, groups = load(options.images, 2 * SIZE)
     train_rows, test_rows = data.split_by_group(np.zeros(len(images), int), groups, TEST_SHARE, SEED)
     training, test = [images[row] for row in train_rows], [images[row] for row in test_rows]
     print(f"{len(training)} training and {len(test)} test bases in {len(np.unique(groups))} groups", flush=True)

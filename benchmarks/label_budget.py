@@ -193,8 +193,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="of ImageNet: a network that never saw an artifact")
     parser.add_argument("--limit", type=int, default=0, help="faces used; 0: all")
     options = parser.parse_args()
-    faces, groups = load(options.images, SIZE, options.limit, 0, CACHE)
+    faces, groups = load(options.images, SIZE, options.limit)
     stored = CACHE / f"embeddings-{len(faces)}.npz"  # they take the time: kept for another look at the same numbers
+    CACHE.mkdir(parents=True, exist_ok=True)
     if not stored.exists():
         model = build_model(ARCH, str(options.weights), Preprocessing(SIZE)).eval()
         np.savez(stored, *embed_all(model, faces))

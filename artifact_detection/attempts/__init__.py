@@ -1,1 +1,1 @@
-"""Runs what stands in model-training-attempts/ and compares it: one file a room, in the order data flows."""
+"""Runs what stands in model-training-attempts/ and compares it."""

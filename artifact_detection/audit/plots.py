@@ -1,5 +1,7 @@
 """The figures of EDA.ipynb and of the audit's report. A function returns a matplotlib Figure; none shows one."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -9,7 +11,7 @@ from pandas.io.formats.style import Styler
 from artifact_detection.audit.checks import LOOK, OK, STOP, Check
 from artifact_detection.audit.dataset import UNLABELLED, Audit
 from artifact_detection.audit.shortcuts import global_features, metadata_features, separations
-from artifact_detection.figures import BLUE, GREY, RED, plot_gallery
+from artifact_detection.figures import BLUE, GREY, RED, panels, plot_gallery
 from artifact_detection.images.candidates import hash_distances
 from artifact_detection.images.decoding import read_image
 from artifact_detection.images.transforms import within
@@ -18,6 +20,7 @@ from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
 COLOURS = {CLASSES[CLEAN]: BLUE, CLASSES[ARTIFACT]: RED, "unlabelled": GREY}
 VERDICT_COLOURS = {OK: "#d9efdc", LOOK: "#fdf0c4", STOP: "#f6cfca"}
 SIDE = 128  # pixels of a picture in a gallery
+_panels = partial(panels, height=3.2, grid=False)
 
 
 def class_names(table: pd.DataFrame) -> pd.Series:
@@ -148,14 +151,6 @@ def plot_means(audit: Audit) -> Figure:
     for axis in axes:
         axis.set_axis_off()
     return figure
-
-
-def _panels(columns: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(columns * width, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _note(text: str) -> Figure:

@@ -1,1 +1,1 @@
-"""The network: its checkpoints, the device it runs on, scoring, heat maps."""
+"""The network: its checkpoints, the device it runs on, scoring, heat maps, regions."""

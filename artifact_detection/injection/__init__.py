@@ -2,7 +2,7 @@
 
     image, mask = inject(image, "hand", severity=2, rng=np.random.default_rng(0))
 
-`python -m artifact_detection.injection --help` writes labelled sets, contact sheets and recall matrices with it.
+`python -m artifact_detection.injection --help` writes labelled sets and contact sheets with it.
 """
 
 from collections.abc import Sequence
