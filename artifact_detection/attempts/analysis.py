@@ -122,8 +122,7 @@ def effects(results: Results, protocol: Protocol, pairs: dict[str, Pairs]) -> pd
     rows = {}
     for name, some in runs.items():
         values = np.array([(points[with_, s] - points[without, s]).item() for with_, without, s in some])
-        sample = np.mean([draws[with_, s] - draws[without, s] for with_, without, s in some], axis=0)
-        sample = sample + _noise(values.std(ddof=1), len(values), len(sample))
+        sample = _sample([draws[with_, s] - draws[without, s] for with_, without, s in some], values.std(ddof=1))
         rows[name] = {"runs": len(some), **_compared(values.mean(), sample)}
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.assign(p=holm(table["p"]))
@@ -141,9 +140,10 @@ def _seeds(keys: Iterable[tuple[str, int]], name: str) -> list[int]:
     return sorted(seed for attempt, seed in keys if attempt == name)
 
 
-def _noise(spread: float, seeds: int, size: int) -> np.ndarray:
-    """Normal draws for the choice of seeds; none where its spread is unknown."""
-    return np.random.default_rng(1).normal(size=size) * np.nan_to_num(spread) / np.sqrt(seeds)
+def _sample(draws: list[np.ndarray], spread: float) -> np.ndarray:
+    """The mean of draws (R,), one a seed, with normal noise for the choice of seeds; none if its spread is unknown."""
+    noise = np.random.default_rng(1).normal(size=len(draws[0])) * np.nan_to_num(spread) / np.sqrt(len(draws))
+    return np.mean(draws, axis=0) + noise
 
 
 def _values(points: Draws, draws: Draws, carriers: int, kept: list[tuple[str, int]]) -> pd.DataFrame:
@@ -154,8 +154,7 @@ def _values(points: Draws, draws: Draws, carriers: int, kept: list[tuple[str, in
     for name in names:
         seeds = _seeds(kept, name)
         value = float(np.mean([points[name, s] for s in seeds]))
-        sample = np.mean([draws[name, s] for s in seeds], axis=0)
-        low, high = logit_interval(value, sample + _noise(spread, len(seeds), len(sample)), carriers)
+        low, high = logit_interval(value, _sample([draws[name, s] for s in seeds], spread), carriers)
         rows[name] = {"seeds": len(seeds), "ap": value, "low": low, "high": high}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -170,8 +169,7 @@ def _differences(points: Draws, draws: Draws, kept: list[tuple[str, int]]) -> pd
     rows = {}
     for name in common:
         seeds = [s for s in common[name] if (name, s) in kept]
-        sample = np.mean([draws[name, s] - draws[RECIPE, s] for s in seeds], axis=0)
-        sample = sample + _noise(spread, len(seeds), len(sample))
+        sample = _sample([draws[name, s] - draws[RECIPE, s] for s in seeds], spread)
         rows[name] = _compared(np.mean([points[name, s] - points[RECIPE, s] for s in seeds]), sample)
     columns = ["difference", "difference_low", "difference_high", "p"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)

@@ -43,9 +43,7 @@ class Detector(nn.Module):
 
     def freeze(self, what: str) -> None:
         """Keep weights and batch-norm statistics as they are: of the whole trunk ("backbone"), of all but its last
-        block ("early"), or of nothing ("none"). The head always learns. Raises ValueError for anything else."""
-        if what not in FREEZE:
-            raise ValueError(f"unknown part {what!r} to freeze: choose from {', '.join(FREEZE)}")
+        block ("early"), or of nothing ("none"). The head always learns."""
         parts = list(self.trunk.children())
         self.frozen = {"none": [], "early": parts[: _last_block(parts)], "backbone": parts}[what]
         for part in self.frozen:

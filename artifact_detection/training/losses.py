@@ -17,8 +17,6 @@ class FocalLoss(nn.Module):
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = None):
         super().__init__()
-        if gamma < 0 or not 0 <= (alpha or 0) <= 1:
-            raise ValueError(f"gamma >= 0 and alpha in [0, 1], not {gamma}, {alpha}")
         self.gamma, self.alpha = gamma, alpha
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -61,11 +61,6 @@ def test_augmentation_keeps_shape_and_type_and_follows_the_seed(image, preset):
     assert (preset == "none") == all(torch.equal(draws[0], draw) for draw in draws[2:])
 
 
-def test_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="heavier"):
-        augmentation("heavier")
-
-
 @pytest.fixture
 def portrait(monkeypatch):
     """100 x 80, the face a red box; the detector is told where, so that the geometry alone is tested."""
