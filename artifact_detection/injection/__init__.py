@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 
 from artifact_detection.images.faces import Face, find_face
-from artifact_detection.injection import anatomy, confusion, generation, marks, occlusion, overlay
+from artifact_detection.injection import anatomy, fusion, generation, marks, occlusion, overlay
 from artifact_detection.injection.scene import Scene
 from artifact_detection.labels import FAMILIES
 
 _FAMILY_PAINTERS = {
     "overlay": overlay.KINDS | marks.KINDS,
     "occlusion": occlusion.KINDS,
-    "anatomy": anatomy.KINDS | confusion.KINDS,
+    "anatomy": anatomy.KINDS | fusion.KINDS,
     "generation": generation.KINDS,
 }
 KINDS = {kind: family for family in FAMILIES for kind in _FAMILY_PAINTERS[family]}
