@@ -118,7 +118,7 @@ def _balance_of(rows: pd.DataFrame, trained: bool) -> tuple[str, str]:
         lack = f"all {prevalence.total} labelled images are {CLASSES[1 - missing[0]]}"
         lack = "nothing is labelled" if len(missing) == 2 else lack
         if trained:
-            way_out = " without --inject" if missing == [ARTIFACT] else ""
+            way_out = " without --inject" if missing == [ARTIFACT] and rows["group"].nunique() > 1 else ""
             return STOP, f"{lack}, so training is impossible{way_out}"
         return LOOK, f"{lack}, so a test proves nothing about {' and '.join(CLASSES[label] for label in missing)}"
     distinct = [rows.loc[rows["label"] == label, "group"].nunique() for label in (CLEAN, ARTIFACT)]

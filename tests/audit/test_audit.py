@@ -291,6 +291,12 @@ def test_copies_of_one_artifact_are_too_few_to_train_on(dataset):
     assert "only 1 distinct image of artifacts" in found.finding
 
 
+def test_copies_of_one_clean_image_are_not_enough_to_inject_into(tmp_path):
+    for name in ("a_0.png", "b_0.png"):
+        write(tmp_path / name, portrait(50))
+    assert check(audit_dataset(tmp_path, cache=False), "class balance").finding.endswith("training is impossible.")
+
+
 def test_inverted_labels_stop(dataset):
     audit = audit_dataset(dataset, artifact_label="0", cache=False)
     assert check(audit, "polarity").verdict == "stop"
