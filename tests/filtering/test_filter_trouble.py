@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import filter_images
+from artifact_detection.filtering.store import Store
 from artifact_detection.system.locks import exclusive_lock
+from artifact_detection.system.manifest import Manifest
 from tests.filtering.runs import ROOT, THRESHOLDS, read_scores, run, snapshot
 
 
@@ -40,7 +42,7 @@ def test_a_full_disk_is_one_clear_line(images, model, tmp_path, monkeypatch, cap
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    owner = {"add": filter_images.Store, "write": filter_images.Manifest}[what]
+    owner = {"add": Store, "write": Manifest}[what]
     monkeypatch.setattr(owner, what, full)
     assert run(images, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 2
     assert "No space left on device" in capsys.readouterr().err
