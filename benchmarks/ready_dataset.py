@@ -14,20 +14,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import project  # noqa: F401  puts the project on the path
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from artifact_detection.images.decoding import read_image  # noqa: E402
-from artifact_detection.images.duplicates import duplicate_groups  # noqa: E402
-from artifact_detection.images.measure import measure_files  # noqa: E402
-from artifact_detection.injection import inject_random  # noqa: E402
-from artifact_detection.injection.dataset import find_images  # noqa: E402
-from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN  # noqa: E402
-from artifact_detection.portraits.dataset import labelled_portrait, png_bytes  # noqa: E402
-from artifact_detection.system.files import write_atomic  # noqa: E402
-from artifact_detection.training.data import split_by_group  # noqa: E402
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.duplicates import duplicate_groups
+from artifact_detection.images.measure import measure_files
+from artifact_detection.injection import inject_random
+from artifact_detection.injection.dataset import find_images
+from artifact_detection.labels import ARTIFACT, CLASSES, CLEAN
+from artifact_detection.portraits.dataset import labelled_portrait, png_bytes
+from artifact_detection.system.files import write_atomic
+from artifact_detection.training.data import split_by_group
 
 TEST_SHARE = 1 / 3
 PORTRAITS, PORTRAIT_SEED, PORTRAIT_SIZES = 240, 1017, (192, 256, 384, 512)

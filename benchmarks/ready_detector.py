@@ -20,28 +20,26 @@ import numpy as np
 import pandas as pd
 import torch
 from injection_transfer import auc_row, injected_test_set, wins
+from project import ROOT
 from ready_dataset import split_faces
 from scipy.special import expit
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint  # noqa: E402
-from artifact_detection.detector.device import pick_precision  # noqa: E402
-from artifact_detection.detector.models import Detector  # noqa: E402
-from artifact_detection.detector.regions import coarse_map, find_regions  # noqa: E402
-from artifact_detection.detector.scoring import TorchEngine  # noqa: E402
-from artifact_detection.evaluation.localization import Located, family_confusion  # noqa: E402
-from artifact_detection.evaluation.pointing import hits  # noqa: E402
-from artifact_detection.images.decoding import read_image  # noqa: E402
-from artifact_detection.images.transforms import evaluation_transform, resize  # noqa: E402
-from artifact_detection.injection import FAMILIES, KINDS  # noqa: E402
-from artifact_detection.injection.benign import edit_benignly  # noqa: E402
-from artifact_detection.injection.degradation import recompressed, rescaled  # noqa: E402
-from artifact_detection.intervals import wilson  # noqa: E402
-from artifact_detection.labels import compile_pattern, parse_label  # noqa: E402
-from artifact_detection.system.files import replace_between  # noqa: E402
+from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint
+from artifact_detection.detector.device import pick_precision
+from artifact_detection.detector.models import Detector
+from artifact_detection.detector.regions import coarse_map, find_regions
+from artifact_detection.detector.scoring import TorchEngine
+from artifact_detection.evaluation.localization import Located, family_confusion
+from artifact_detection.evaluation.pointing import hits
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import evaluation_transform, resize
+from artifact_detection.injection import FAMILIES, KINDS
+from artifact_detection.injection.benign import edit_benignly
+from artifact_detection.injection.degradation import recompressed, rescaled
+from artifact_detection.intervals import wilson
+from artifact_detection.labels import compile_pattern, parse_label
+from artifact_detection.system.files import replace_between
 
 BATCH, SCALE = 32, 2  # artifacts go into images SCALE times as large as the network's, as in training
 MARKERS = ("<!-- written by benchmarks/ready_detector.py -->", "<!-- end -->")

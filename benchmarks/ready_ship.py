@@ -16,19 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from project import ROOT
 from ready_detector import evidence
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from artifact_detection.detector import checkpoints, models  # noqa: E402
-from artifact_detection.detector.dense_head import top_mean  # noqa: E402
-from artifact_detection.injection import inject_random  # noqa: E402
-from artifact_detection.labels import ARTIFACT, CLEAN  # noqa: E402
-from artifact_detection.training import data  # noqa: E402
-from artifact_detection.training.config import TrainConfig  # noqa: E402
+from artifact_detection.detector import checkpoints, models
+from artifact_detection.detector.dense_head import top_mean
+from artifact_detection.injection import inject_random
+from artifact_detection.labels import ARTIFACT, CLEAN
+from artifact_detection.training import data
+from artifact_detection.training.config import TrainConfig
 
 DRAWS = 4  # artifacts that each validation image gets, one at a time
 FALSE_ALARMS = {"threshold": 0.03, "keep": 0.10, "reject": 0.01}  # of clean faces; kept below, rejected from there on
