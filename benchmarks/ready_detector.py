@@ -139,14 +139,18 @@ def clean_sets(paths: list[Path], images: list[np.ndarray], seed: int) -> dict[s
     return sets
 
 
+def thresholds(checkpoint: Checkpoint) -> dict[str, float]:
+    """The probabilities from which an image is called artifacts: the checkpoint's, and those of its default bands."""
+    bands = checkpoint.default_bands or DefaultBands(checkpoint.threshold, checkpoint.threshold, "")
+    return {"default": checkpoint.threshold, "1 %": bands.reject, "10 %": bands.keep}
+
+
 def false_alarms(model: Detector, checkpoint: Checkpoint, sets: dict[str, list[np.ndarray]]) -> pd.DataFrame:
     """A row a set and threshold: how many are at or above it."""
-    bands = checkpoint.default_bands or DefaultBands(checkpoint.threshold, checkpoint.threshold, "")
-    thresholds = {"default": checkpoint.threshold, "1 %": bands.reject, "10 %": bands.keep}
     rows = []
     for name, images in sets.items():
         probabilities = expit(evidence(model, images)[0] / checkpoint.temperature)
-        for which, threshold in thresholds.items():
+        for which, threshold in thresholds(checkpoint).items():
             alarms = int((probabilities >= threshold).sum())
             low, high = wilson(alarms, len(images))
             rows.append({"images": name, "threshold": which, "n": len(images), "false_alarms": alarms,

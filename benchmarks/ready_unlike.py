@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from project import ROOT
 from ready_dataset import split_faces
-from ready_detector import SCALE, evidence, markdown, share, unpaired, with_interval
+from ready_detector import SCALE, evidence, markdown, share, thresholds, unpaired, with_interval
 from scipy.special import expit
 from tqdm import tqdm
 
@@ -64,21 +64,19 @@ def with_artifact(image: np.ndarray, row: int) -> np.ndarray:
     return inject(image, list(KINDS)[row % len(KINDS)], int(rng.choice(SEVERITIES)), rng)[0]
 
 
-def style_row(name: str, draw: Callable, images: list[np.ndarray], model: Detector, checkpoint: Checkpoint) -> dict:
-    rows = range(len(images))
-    drawn = [draw(images[row], row) for row in rows]
-    clean, over = (evidence(model, part)[0] for part in (drawn, [with_artifact(drawn[row], row) for row in rows]))
-    within, _ = evidence(model, [draw(with_artifact(images[row], row), row) for row in rows])
+def style_row(
+    name: str, draw: Callable, images: list[np.ndarray], injected: list[np.ndarray], model: Detector,
+    checkpoint: Checkpoint,
+) -> dict:  # fmt: skip
+    """injected: the same faces, each with its artifact."""
+    drawn, drawn_too = ([draw(image, row) for row, image in enumerate(part)] for part in (images, injected))
+    painted_over = [with_artifact(image, row) for row, image in enumerate(drawn)]
+    clean, over, within = (evidence(model, part)[0] for part in (drawn, painted_over, drawn_too))
     alarms = {
         which: float((expit(clean / checkpoint.temperature) >= threshold).mean())
         for which, threshold in thresholds(checkpoint).items()
     }
     return {"style": name, **unpaired(over, clean, 0), "drawn_too": unpaired(within, clean, 0)["roc_auc"], **alarms}
-
-
-def thresholds(checkpoint: Checkpoint) -> dict[str, float]:
-    bands = checkpoint.default_bands
-    return {"default": checkpoint.threshold, "1 %": bands.reject, "10 %": bands.keep}
 
 
 def flaw_rows(paths: list[Path], model: Detector) -> pd.DataFrame:
@@ -121,18 +119,17 @@ def main() -> int:
     model, checkpoint = load_checkpoint(options.model)
     paths = split_faces(options.faces)[1][:: options.every]
     images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in paths]
+    injected = [with_artifact(image, row) for row, image in enumerate(images)]
     named = tqdm(styles().items(), "styles", disable=None)
-    tables = {
-        "styles": pd.DataFrame([style_row(name, draw, images, model, checkpoint) for name, draw in named]),
-        "flaws": flaw_rows(paths, model),
-    }
-    for name, table in tables.items():
+    drawn = pd.DataFrame([style_row(name, draw, images, injected, model, checkpoint) for name, draw in named])
+    flaws = flaw_rows(paths, model)
+    for name, table in (("styles", drawn), ("flaws", flaws)):
         print(table.round(3).to_string(index=False), end="\n\n")
         if options.every == 1:
             table.to_csv(options.out / f"ready_{name}.csv", index=False, float_format="%.4f")
     card = options.model.parent / "README.md"
     if options.every == 1 and card.exists():
-        replace_between(card, *MARKERS, f"{card_tables(**{'drawn': tables['styles'], 'flaws': tables['flaws']})}\n")
+        replace_between(card, *MARKERS, f"{card_tables(drawn, flaws)}\n")
     return 0
 
 

@@ -77,10 +77,11 @@ def _doubts(
     validation: Validation, bands: Bands, probabilities: np.ndarray | None, within: tuple[float, float]
 ) -> tuple[str, ...]:
     """Why the bands' promises do not hold for images with these probabilities; empty if nothing speaks against it."""
-    if probabilities is not None and is_foreign(Scores.judging(validation), probabilities, within):
+    labelled = Scores.judging(validation)
+    if probabilities is not None and is_foreign(labelled, probabilities, within):
         return (OTHER_IMAGES if within == ANY_SHARE else f"{OTHER_IMAGES} (with a share of artifacts as stated)",)
     if not validation.injected:
-        is_doubtful = within == ANY_SHARE and probabilities is not None and is_majority(validation, probabilities)
+        is_doubtful = within == ANY_SHARE and probabilities is not None and is_majority(labelled, probabilities)
         return (MOSTLY_ARTIFACTS,) if is_doubtful else ()
     found = f"the detector was validated on injected artifacts, {validation.targets.mean():.0%} of its images"
     certified = [band for band in (bands.keep, bands.reject) if band.threshold is not None]
@@ -94,14 +95,13 @@ def is_foreign(labelled: Scores, probabilities: np.ndarray, within: tuple[float,
     return bool(both) and mixture_p_value(labelled, probabilities, within) <= FOREIGN
 
 
-def is_majority(validation: Validation, probabilities: np.ndarray) -> bool:
+def is_majority(labelled: Scores, probabilities: np.ndarray) -> bool:
     """Whether most images have artifacts by these scores.
 
     In a generated dataset that is nearly always something else: here, clean images that score like artifacts, which no
     mixture's shape can tell. Classes 2 to 3 standard deviations apart, clean images shifted by as much: a promise was
     false and stayed in up to 93 % of draws, and does so in none of 40 now.
     """
-    labelled = Scores.judging(validation)
     both = len(labelled.clean) and len(labelled.artifacts) and len(probabilities)
     return bool(both) and bound_prevalence(labelled, labelled, probabilities, delta=0.5).low > 0.5  # 0.5: the estimate
 

@@ -156,7 +156,6 @@ def rescore(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int)
 
 
 def add_heatmaps(scorer: Scorer, items: Sequence[Item], stores: Stores, threads: int) -> None:
-
     preprocessing = scorer.preprocessing
 
     def view(item: Item) -> list[tuple[torch.Tensor, tuple]]:

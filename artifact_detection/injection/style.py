@@ -22,7 +22,8 @@ def restyle(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def grey(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Black and white, or toned a little as old prints are."""
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] / np.float32(255)
-    return _levels(luma ** rng.uniform(0.7, 1.5, 3).clip(*rng.choice([(1, 1), (0.8, 1.3)])))
+    gammas = rng.uniform(0.7, 1.5, 3).clip(*rng.choice([(1, 1), (0.8, 1.3)]))  # clipped to 1: black and white
+    return _levels(luma**gammas)
 
 
 def coloured_light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
