@@ -1,6 +1,7 @@
 """Labels from a table: any CSV that names files and says what they are, such as the review page's decisions.csv."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,15 +104,22 @@ def _numbers(rows: Sequence[dict[str, str]], column: str, artifact_label: str | 
 
 
 def refuse_nameless(names: Sequence[str], path: Path) -> None:
-    """Raises ValueError if a row of a table names no file."""
+    """Raises ValueError if a row of a table names no file, or the last one is a sum, as spreadsheets have it."""
     number = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
     if number:
         raise ValueError(f"{path}: row {number} below the column names names no file")
+    if len(names) > 1 and [name for name in names if not Path(name).suffix] == [names[-1]]:
+        raise ValueError(f"{path}: the last row is for {names[-1]!r}, no image as the others are: take it out")
+
+
+def with_slashes(name: str) -> str:
+    """A path from Windows as others write it; a byte that no UTF-8 has keeps its backslash (`\\udcff`)."""
+    return name if "/" in name else re.sub(r"\\(?!udc[89a-f][0-9a-f])", "/", name)
 
 
 def _place(text: str, folder: Path) -> str:
     """The real path of a file that is there, else the name as it stands."""
-    text = text if "/" in text else text.replace("\\", "/")
+    text = with_slashes(text)
     for path in (os.path.abspath(text), os.path.abspath(folder / text)):
         if os.path.lexists(path):
             return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))

@@ -19,7 +19,7 @@ from artifact_detection.labels import (
     compile_pattern,
     label_text,
 )
-from artifact_detection.labels_table import PATH_COLUMNS, refuse_nameless
+from artifact_detection.labels_table import PATH_COLUMNS, refuse_nameless, with_slashes
 from artifact_detection.system.tables import read_spreadsheet
 
 NUMBER = r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
@@ -54,8 +54,8 @@ def read_predictions(path: Path, artifact_label: str | None = None, pattern: str
     if "prediction" not in classes:
         classes["prediction"] = np.where(np.isnan(probabilities), -1, probabilities >= HALF)
     _refuse_contradictions(path, probabilities, classes["prediction"])
-    # `./a.png` is `a.png`, and counts as one image with it
-    columns = {"path": table[name].map(os.path.normpath), **classes, "probability": probabilities}
+    # `./x/a.png` and `x\\a.png` are `x/a.png`, and count as one image with it
+    columns = {"path": table[name].map(with_slashes).map(os.path.normpath), **classes, "probability": probabilities}
     rows = pd.DataFrame(columns)[["path", "label", "probability", "prediction"]]
     rows.attrs |= {} if "prediction" in table else {CUT: HALF}
     return _refuse_two_answers(rows, path)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from artifact_detection.filtering.shards import COMPRESSED, TAR, images_in, is_tar
+from artifact_detection.filtering.shards import COMPRESSED, TAR, UNPACK, images_in, is_tar
 from artifact_detection.images.listing import UNREAD, UNREAD_SUFFIXES
 from artifact_detection.labels import IMAGE_SUFFIXES
 from artifact_detection.system.files import write_atomic
@@ -126,7 +126,7 @@ def _below(folder: str, others: Counter, output: Path) -> Iterator[Item]:
 
 def _one(path: str, name: str, others: Counter) -> Iterator[Item]:
     if path.lower().endswith(COMPRESSED):
-        yield Item(path, path, name, problem="unreadable: compressed tar, unpack it to .tar first")
+        yield Item(path, path, name, problem=UNPACK)
         return
     try:
         status = os.stat(path)

@@ -16,7 +16,14 @@ from artifact_detection.images.listing import UNREAD, UNREAD_SUFFIXES
 from artifact_detection.labels import IMAGE_SUFFIXES
 
 TAR = ".tar"
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+COMPRESSIONS = {  # how each begins, and how such a tar's name ends
+    b"\x1f\x8b": (".tar.gz", ".tgz"),
+    b"BZh": (".tar.bz2", ".tbz2", ".tbz"),
+    b"\xfd7zXZ": (".tar.xz", ".txz"),
+    b"\x28\xb5\x2f\xfd": (".tar.zst", ".tzst"),
+}
+COMPRESSED = tuple(suffix for suffixes in COMPRESSIONS.values() for suffix in suffixes)
+UNPACK = "unreadable: compressed tar, unpack it to .tar first"
 MAX_NESTING = 3  # tar in tar in tar
 BLOCK = tarfile.BLOCKSIZE
 MAX_NAME = 4096  # bytes of a member's name, as of a path on a disk
@@ -46,6 +53,9 @@ def is_tar(name: str) -> bool:
 
 def images_in(handle: BinaryIO, start: int, end: int, others: Counter, depth: int = 0) -> Iterator[Member]:
     """Every image of the archive in bytes `start` to `end`; others: counts the other files by their suffix."""
+    if _read(handle, start, min(8, end - start)).startswith(tuple(COMPRESSIONS)):
+        yield Member("", start, 0, UNPACK)
+        return
     damages = 0
     for member in _members(handle, start, end):
         suffix = PurePosixPath(member.name).suffix.lower()

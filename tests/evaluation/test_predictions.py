@@ -90,6 +90,7 @@ def test_read_predictions(tmp_path, text, labels, predictions):
             for text in ("high", "1.2", "90%", "inf", "-inf", "1e400", "0_1", "-1e-9", "\u0661", "1.234,5")
         ),
         pytest.param("path,prediction\na,1\n ,0", "row 2 .* names no file", id="no name"),
+        pytest.param("path,prediction\na.png,1\nb.png,0\nTotal,1", "'Total'.* take it out", id="a sum"),
         pytest.param("path,prediction\na\0b,1", "NUL", id="NUL"),
         pytest.param("path,probability,prediction\na_1.png,.1,1\nb_0.png,.9,0", "lower where", id="P(clean)"),
     ],
@@ -119,8 +120,8 @@ def test_words_in_file_names_are_read(tmp_path, label, expected):
 
 
 def test_an_image_listed_twice_counts_once_and_is_named(tmp_path, capsys):
-    path = write(tmp_path / "p.csv", "path,label,prediction\na,1,1\nb,0,0\n./a,1,1")
+    path = write(tmp_path / "p.csv", "path,label,prediction\na,1,1\nx/b,0,0\n./a,1,1\nx\\b,0,0")
     assert metrics.main([str(path), "--out", str(tmp_path / "m.json")]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("2 images")
-    assert err == "left out, listed before: a\n"
+    assert err == "left out, listed before: a\nleft out, listed before: x/b\n"

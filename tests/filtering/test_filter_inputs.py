@@ -10,6 +10,7 @@ import pytest
 
 import filter_images
 from artifact_detection.detector.scoring import TorchEngine
+from artifact_detection.filtering.shards import UNPACK
 from tests.filtering.runs import THRESHOLDS, add_member, make_shard, read_scores, run, snapshot, write_image
 
 
@@ -92,6 +93,14 @@ def test_tar_shards_score_like_files(images, model, tmp_path):
     assert "not a regular file" in rows[f"{shard}::link.png"]["error"]
     assert "compressed" in rows[f"{shard}::packed.tar.gz"]["error"]
     assert len(rows) == 6
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.tar", "w:gz"), ("b.tar", "w:xz"), ("a.tbz2", "w:bz2")])
+def test_a_compressed_tar_is_named_whatever_it_is_called(images, model, tmp_path, name, mode):
+    with tarfile.open(tmp_path / name, mode) as archive:
+        archive.add(images / "01.png")
+    assert run(tmp_path / name, *THRESHOLDS, model=model, out=tmp_path / "out") == 2  # nothing else is there
+    assert [row["error"] for row in read_scores(tmp_path / "out").values()] == [UNPACK]
 
 
 def test_tar_members_are_extracted_inside_the_output_and_undone(images, model, tmp_path):
