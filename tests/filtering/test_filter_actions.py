@@ -129,6 +129,8 @@ def test_a_file_that_changed_after_scoring_is_not_moved(images, model, tmp_path,
     assert run(images, *THRESHOLDS, "--action", "move", model=model, out=tmp_path / "out") == 1
     assert "01.png: not placed" in capsys.readouterr().out
     assert (images / "01.png").exists()
+    assert run("--undo", out=tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("put back 19 images")
 
 
 def test_a_damaged_manifest_cannot_lead_out_of_the_folder(images, model, tmp_path, capsys):
