@@ -12,6 +12,7 @@ no regions    the same with such a network without a dense head, where the detec
 openvino-int8, onnx fp32: the filter with these, if they are installed: pip install openvino nncf onnxruntime onnx
 openvino-int8 settled: as the filter does it, PyTorch deciding on images near the threshold
 no network    the filter with an engine that does nothing: read, hash, decode, measure, resize, draw thumbnails, write
+antialiased   the same, for a network trained with `--interpolation antialias`; regions are not looked for
 loader        read, hash, decode, resize to the network's size: what must be done before any network, in threads
 decode        reading and decoding alone, in threads
 OpenCV, torchvision, Pillow: the same with the decoders that others' loaders use
@@ -28,6 +29,7 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -169,7 +171,9 @@ def main() -> None:
             "plain": partial(run_plain, scorer, items, torch.contiguous_format),
             "channels_last": partial(run_plain, scorer, items, torch.channels_last),
         }
-        for name, one in (fast | {NoEngine.name: scorer.with_engine(NoEngine())}).items():
+        antialiased = random_scorer(scorer.model.arch, replace(scorer.preprocessing, interpolation="antialias"))
+        idle = {NoEngine.name: scorer, "antialiased": antialiased}
+        for name, one in (fast | {name: one.with_engine(NoEngine()) for name, one in idle.items()}).items():
             contestants[name] = partial(run_filter, one, items, folder)
         contestants["loader"] = partial(run_threads, partial(load_item, preprocessing=scorer.preprocessing), items)
         contestants["decode"] = partial(run_threads, lambda item: decode_file(item.file), items)

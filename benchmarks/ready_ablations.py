@@ -1,0 +1,110 @@
+"""What is each part of the shipped detector's recipe for? Short trainings with and without it, scored on unseen faces.
+
+    python benchmarks/ready_ablations.py --faces FACES --dataset dataset-ready --runs runs/ablations
+
+FACES and dataset-ready as in benchmarks/ready_dataset.py. Every one is the recipe, 00-ready.toml of
+model-training-attempts/, but at `--image-size`, for `--epochs` of one cosine, and without one part; each is shipped by
+ready_ship.py and scored by ready_detector.py on the faces that no training has seen. Seeds also choose other validation
+faces. Killed and started again it goes on.
+
+results/ready_ablations.csv: a row a training. On the screen: a row an arm, mean over the seeds (lowest to highest).
+"false alarms" and what follows: the share of clean faces, of the same after an edit, and of look-alikes, that lie at or
+above the checkpoint's threshold, which is chosen on clean validation faces that nobody edited.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from project import RESULTS, ROOT
+from ready_detector import markdown
+
+from artifact_detection.system.arguments import script_parser
+
+ARMS = {
+    "the recipe": (),
+    "without masks": ("--regions", "off"),
+    "without shared degradations": ("--degrade", "0"),
+    "without benign edits": ("--benign", "0"),
+    "without varied proportions": ("--vary", "0"),
+    "the face": ("--crop", "face"),
+    "image and face": ("--crop", "both"),
+}
+RECIPE = ROOT / "model-training-attempts/00-ready.toml"
+TARGETS = {"ROC-AUC": "all", "severity 1": "severity 1", "anatomy": "anatomy"}
+ALARMS = {
+    "false alarms": "clean faces",
+    "as JPEG 60": "… as JPEG, quality 60",
+    "half the size": "… through half the size",
+    "a patch edited": "… with a patch of blur, noise, JPEG or light",
+    "lettering behind": "… with lettering behind the head",
+    "look-alikes": "look-alikes: all",
+}
+
+
+def python(*arguments: object) -> None:
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, cwd=ROOT)
+
+
+def train_and_score(arm: str, seed: int, options) -> dict:
+    """A row of the table, from the files of an earlier run where they are there."""
+    name = f"{arm.replace(' ', '-')}-{seed}"
+    run, out = options.runs / name, options.runs / f"{name}-scores"
+    if not (out / "ready_false_alarms.csv").exists():  # the last that is written
+        shared = ("--dataset", options.dataset, "--cache", options.cache)
+        short = ("--image-size", options.image_size, "--epochs", options.epochs, "--schedule", "warmup_cosine")
+        where = ("--runs", options.runs, "--name", name, "--resume", "--seed", seed)
+        python("model_training.py", "--config", RECIPE, *shared, *where, *short, *ARMS[arm])
+        out.mkdir(exist_ok=True)
+        python("benchmarks/ready_ship.py", "--run", run, *shared, "--out", out / "detector.pt")
+        scored = ("--model", out / "detector.pt", "--every", options.every, "--out", out)
+        python("benchmarks/ready_detector.py", "--faces", options.faces, *scored)
+    kinds = pd.read_csv(out / "ready_kinds.csv").set_index("target")
+    alarms = pd.read_csv(out / "ready_false_alarms.csv").query("threshold == 'default'").set_index("images")["share"]
+    row = {"arm": arm, "seed": seed} | {shown: kinds.loc[target, "roc_auc"] for shown, target in TARGETS.items()}
+    row["pointing game"] = float("nan") if "--regions" in ARMS[arm] else kinds.loc["all", "pointing"]
+    return row | {shown: alarms.get(images, float("nan")) for shown, images in ALARMS.items()}
+
+
+def shown(rows: pd.DataFrame) -> str:
+    """A row an arm: the mean over its seeds and, of several, the lowest and the highest."""
+
+    def text(values: pd.Series) -> str:
+        if values.isna().any():
+            return ""
+        spread = f" ({values.min():.3f} to {values.max():.3f})" if len(values) > 1 else ""
+        return f"{values.mean():.3f}{spread}".replace("0.", ".")
+
+    arms = rows.groupby("arm", sort=False)
+    table = arms.agg(text).drop(columns="seed")
+    table.insert(0, "seeds", arms.size())
+    return markdown(table.reset_index())
+
+
+def main() -> None:
+    parser = script_parser(__doc__)
+    add = parser.add_argument
+    add("--faces", type=Path, required=True, help="folder of clean generated faces")
+    add("--dataset", type=Path, required=True, help="what ready_dataset.py made of them")
+    add("--runs", type=Path, required=True, help="for run folders and what they scored")
+    add("--cache", type=Path, default=ROOT / ".cache")
+    add("--arms", nargs="+", choices=ARMS, default=list(ARMS)[:4])
+    add("--seeds", type=int, default=3)
+    add("--image-size", type=int, default=160)
+    add("--epochs", type=int, default=8)
+    add("--every", type=int, default=3, help="put each kind into every so manieth face only")
+    options = parser.parse_args()
+    for name in ("faces", "dataset", "runs", "cache"):
+        setattr(options, name, getattr(options, name).resolve())
+    options.runs.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for seed in range(options.seeds):
+        for arm in options.arms:
+            rows.append(train_and_score(arm, seed, options))
+            pd.DataFrame(rows).to_csv(RESULTS / "ready_ablations.csv", index=False, float_format="%.4f")
+            print(shown(pd.DataFrame(rows)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
