@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artifact_detection.detector.models import ARCHS, FREEZE
+from artifact_detection.detector.plausibility import MAX_SIZE
 from artifact_detection.evaluation.thresholds import parse_target
 from artifact_detection.images.augmentation import PRESETS
 from artifact_detection.images.transforms import AUGMENTATIONS, CROPS, INTERPOLATIONS
@@ -130,6 +131,10 @@ class TrainConfig:
         for name in ("patience", "warmup_epochs", "focal_gamma", "weight_decay", "clip"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{flag(name)} cannot be negative")
+        if self.image_size > MAX_SIZE:  # no checkpoint of a larger one is read again
+            raise ConfigError(f"--image-size is at most {MAX_SIZE}, not {self.image_size}")
+        if self.ema == 1:
+            raise ConfigError("--ema 1 keeps the first weights for ever: choose a decay below 1")
         if self.batch_size < 2:
             raise ConfigError("--batch-size must be at least 2: batch norm cannot do with one image")
         if self.regions == "on" and not self._can_teach_regions:

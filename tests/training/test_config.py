@@ -46,6 +46,8 @@ def test_whole_numbers_are_accepted_for_shares(tmp_path):
         ("", "--lr inf", "--lr must be a number"),
         ("", "--seed -1", "--seed is a whole number"),
         ("", "--validation 0", "--validation is a share above 0"),
+        ("", "--image-size 4097", "--image-size is at most 4096"),
+        ("", "--ema 1", "--ema 1 keeps the first weights"),
         ("x = " + "[" * 10_000, "", "cannot read"),
         ("lr = nan", "", "--lr must be a number"),
         ("", "--target recall=2", "recall"),
