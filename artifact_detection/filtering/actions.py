@@ -183,13 +183,15 @@ def _lines(rows: Sequence[Placement], reasons: Sequence[str]) -> list[str]:
 
 
 def write_lists(judged: list[Judged], folder: Path, end: bytes = b"\n") -> list[str]:
-    """kept.txt, review.txt, rejected.txt: the paths as the file system spells them, `end` after each.
+    """kept.txt, review.txt, rejected.txt: where the images are, as the file system spells it, `end` after each.
 
     Returns a line for each that a list cannot hold: half a name with a line break in it may be another file's.
     """
     problems = []
     for band in BANDS:
-        paths = [os.fsencode(row.record.path) for row in judged if row.band == band]
+        rows = [row for row in judged if row.band == band]
+        # a member of a shard is no file: its name stands for it
+        paths = [os.fsencode(row.item.path if row.item.in_shard else row.item.file) for row in rows]
         odd = {path for path in paths if end in path or (end == b"\n" and path.endswith(b"\r"))}
         problems += [f"{os.fsdecode(path)}: not listed, a line break in its name: use --null" for path in odd]
         write_atomic(folder / LISTS[band], b"".join(path + end for path in paths if path not in odd))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_list_writes_paths(images, model, tmp_path):
     bands = {"kept": "keep", "review": "review", "rejected": "reject"}
     for name, paths in listed.items():
         assert paths == [path for path, row in read_scores(out).items() if row["band"] == bands[name]]
+
+
+def test_a_list_names_images_where_a_move_has_put_them(images, model, tmp_path):
+    for action in ("move", "list"):
+        run(images, "--threshold", "0", "--action", action, model=model, out=tmp_path / "out")
+    listed = (tmp_path / "out" / "rejected.txt").read_text().splitlines()
+    assert len(listed) == 20 and all(map(os.path.exists, listed))
 
 
 def test_same_names_from_two_folders_both_arrive(model, tmp_path):
