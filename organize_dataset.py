@@ -174,13 +174,14 @@ def undo(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     if not manifest.exists():
         raise UsageError(f"nothing to undo: no {NAME} in {options.output}")
     rows = manifest.going_home(placed_rows(manifest), options.restore_to)
-    reasons = manifest.undo(rows, options.dry_run)
+    there, reasons = manifest.in_place(rows), manifest.undo(rows, options.dry_run)
     if not options.dry_run:
         manifest.take_apart(rows, reasons)
     left = [f"  {printable(row.destination)}: {reason}" for row, reason in zip(rows, reasons, strict=True) if reason]
     print(*left, sep="\n", end="\n" * bool(left))
     would = "dry run: would undo" if options.dry_run else "undid"
-    print(f"{would} the {options.mode if not rows else rows[0].mode} of {len(rows) - len(left)} files")
+    done = sum(was and not why for was, why in zip(there, reasons, strict=True))
+    print(f"{would} the {options.mode if not rows else rows[0].mode} of {done} files")
     return int(bool(left))
 
 

@@ -201,11 +201,6 @@ def write_lists(judged: list[Judged], folder: Path, end: bytes = b"\n") -> list[
 def undo(manifest: Manifest[Placement], restore_to: Path | None) -> tuple[int, list[str]]:
     """Put back what the manifest names: how many images, and a line for each that stays where it is."""
     rows = manifest.going_home(read_placements(manifest), restore_to)
-    before = _in_place(manifest, rows)
-    reasons = manifest.undo(rows)
+    there, reasons = manifest.in_place(rows), manifest.undo(rows)
     manifest.take_apart(rows, reasons)
-    return before - _in_place(manifest, rows), _lines(rows, reasons)
-
-
-def _in_place(manifest: Manifest[Placement], rows: Sequence[Placement]) -> int:
-    return sum(os.path.lexists(manifest.folder / row.destination) for row in rows)
+    return sum(was and not why for was, why in zip(there, reasons, strict=True)), _lines(rows, reasons)

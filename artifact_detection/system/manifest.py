@@ -140,14 +140,17 @@ class Manifest(Generic[R]):
 
         return list(tqdm(in_threads(back, rows), desc="undoing", total=len(rows), unit="file", disable=None))
 
+    def in_place(self, rows: Iterable[R]) -> list[bool]:
+        """Whether each row was carried out, or something else has its place: the others leave nothing to undo."""
+        return [os.path.lexists(self.folder / row.destination) for row in rows]
+
     def take_apart(self, rows: Sequence[R], reasons: Sequence[str]) -> None:
         """After `undo`: remove the folders that are empty now, and the list unless it still names a file."""
         folders = {parent for row in rows for parent in Path(row.destination).parents}
         for folder in sorted(folders - {Path()}, reverse=True):
             with suppress(OSError):  # not empty
                 (self.folder / folder).rmdir()
-        left = [row for row, reason in zip(rows, reasons, strict=True) if reason]
-        left = [row for row in left if os.path.lexists(self.folder / row.destination)]
+        left = [row for row, there, why in zip(rows, self.in_place(rows), reasons, strict=True) if there and why]
         if left:
             self.write(left)
         elif self.exists():
