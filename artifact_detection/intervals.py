@@ -48,8 +48,8 @@ def logit_interval(value: float, draws: np.ndarray, m: int) -> tuple[float, floa
     20 positives. At 0 and 1, where draws have no spread: the exact interval of no hit, or m, among m. (A true AP or
     ROC-AUC at its lower end gives 1 in less than 5 % of simulated samples.) (nan, nan) where there is no spread else.
     """
-    if value in (0, 1) and m > 0:
-        return clopper_pearson(int(value) * m, m)
+    if m > 0 and abs(value - np.round(value)) < 1e-9:  # a perfect average precision is a sum: rounding may miss 1
+        return clopper_pearson(round(value) * m, m)
     if not 0 < value < 1 or m < 2 or draws.std() < 1e-9:  # what rounding leaves is no spread
         return float("nan"), float("nan")
     error = draws.std() * np.sqrt(m / (m - 1)) / (value * (1 - value))

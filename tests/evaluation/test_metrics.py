@@ -179,7 +179,7 @@ def test_a_value_without_spread_has_no_interval():
     assert "no spread" in str(constant)  # but for what rounding leaves
 
 
-@pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 20), (20, 180)])
+@pytest.mark.parametrize(("m", "n"), [(2, 5), (5, 20), (9, 60), (20, 180)])
 def test_perfect_separation_has_an_interval_that_holds(m, n):
     """Where the true ROC-AUC is the interval's lower end, a perfect sample is a rare accident."""
     targets = np.repeat([0, 1], [n, m])
