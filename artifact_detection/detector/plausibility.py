@@ -48,6 +48,8 @@ def _implausible_pixels(preprocessing: object) -> str:
 
 def _implausible_scores(checkpoint: dict) -> str:
     """Of the validation images, which promises rest on; a checkpoint may have none."""
+    if not isinstance(checkpoint.get("validation_injected", False), bool):
+        return "validation_injected is neither true nor false"
     names = ("validation_targets", "validation_probabilities", "validation_parts")
     values = [checkpoint[name] for name in names if checkpoint.get(name) is not None]
     if any(checkpoint.get(name) is None for name in names[:2]):

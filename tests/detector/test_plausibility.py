@@ -26,6 +26,7 @@ def checkpoint():
         ("mean", [[0.5], "abc", [0.1, 0.2, float("nan")]]),
         ("std", [[0.0, 0.1, 0.1], None]),
         ("validation_targets", [torch.tensor([0.0]), [0, 1], torch.tensor([0.0, 7.0]), torch.zeros(1, 2)]),
+        ("validation_injected", [torch.zeros(2), None, "no"]),
         ("validation_probabilities", [torch.tensor([0.1, float("nan")]), torch.tensor([0.1, 3.0])]),
     ],
 )
