@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from artifact_detection.evaluation.bands import KEEP, REJECT
+from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.decisions import Decisions
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.sample import AUDITED, EDITED, AuditSample, changed_bands
@@ -139,6 +139,13 @@ def audit(
             bounds.append(_bound(sample, band, groups[band], decisions, wanted[band]))
         elif total:
             remarks.append(f"{drawn} of the {total:,} {side} images are drawn at random, none is decided yet")
+    if not any(groups[band] for band in AUDITED) and REVIEW not in changed:
+        drawn, total = sample.first(), len(groups[REVIEW])
+        decided = sum(decisions.get(row.key) in WRONG for row in drawn)
+        remarks.append(
+            f"nothing is kept or rejected yet. Look at the {len(drawn)} of all {total:,} images that are drawn at "
+            f"random ({decided} decided so far); --calibrate decisions.csv in place of --audit then says what can be"
+        )
     number, each = sample.earlier + 1, CONFIDENCE ** sum(not one.is_certain for one in bounds)
     # Of the samples before, it is not known how many bands they spoke of: two at most.
     spent = sample.earlier * (1 - CONFIDENCE ** len(AUDITED))

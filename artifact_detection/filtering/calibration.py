@@ -59,7 +59,8 @@ def calibrated_policy(
         return replace(policy, notes=(fitted, f"no promise: {problem}"))
     bands = _bands(sample, known, decided, policy, clean_rejected, artifacts_kept)
     done = sum(decided.get(row.key) in LABELS for row in sample.drawn)
-    counted = f"{done} of the {len(sample.drawn)} images drawn are decided, the others count as wrong"
+    open_ = ", the others count as wrong" * (done < len(sample.drawn))
+    counted = f"{done} of the {len(sample.drawn)} images drawn are decided{open_}"
     number = sample.earlier + 1
     chance = min(1, 2 * (1 - CONFIDENCE) * number)  # two bands a sample
     again = [AGAIN.format(number=number, chance=chance)] if number > 1 else []

@@ -13,10 +13,9 @@ import numpy as np
 from scipy import special
 from sklearn.cluster import KMeans
 
-from artifact_detection.evaluation.bands import REVIEW
 from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.results import Judged
-from artifact_detection.filtering.sample import AUDITED, AuditSample, changed_bands
+from artifact_detection.filtering.sample import AuditSample, changed_bands
 
 INFORMATIVE = 200  # images in the queue
 CANDIDATES = 4  # times as many uncertain ones are spread out
@@ -37,10 +36,12 @@ def choose(
 ) -> Looking:  # fmt: skip
     """What the review page shows one by one. A sample that does not hold any more is not looked at."""
     drawn = {} if sample is None else {row.key: row for row in sample.drawn}
+    first = [] if sample is None else sample.first()
     stale = [] if sample is None else changed_bands(sample, groups)
     rows = {key_of(row.record): row for row in judged if row.band}
-    audit = [rows[key] for key, one in drawn.items() if one.band in AUDITED and one.band not in stale and key in rows]
-    sampled = [rows[key] for key, one in drawn.items() if one.band == REVIEW and key in rows and key not in decisions]
+    audit = [rows[one.key] for one in first if one.band not in stale and one.key in rows]
+    later = drawn.keys() - {one.key for one in first}
+    sampled = [rows[key] for key in drawn if key in later and key in rows and key not in decisions]
     left = [row for key, row in rows.items() if key not in decisions and key not in drawn]
     probabilities = np.array([row.record.probability for row in left])
     layouts = np.array([np.frombuffer(row.record.layout, np.uint8) for row in left])

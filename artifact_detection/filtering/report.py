@@ -43,9 +43,11 @@ def write_report(
 
     lines: the summary, plain text; method: how its estimate was made. places: where an image is now, by its path, if it
     was moved. limit: images shown; the others are in the counts and in the histogram only. todo: what is looked at one
-    by one; all of it is shown.
+    by one; all of it is shown, as is what was decided.
     """
-    shown = choose_shown([row for row in judged if row.band], limit, {id(row) for row in todo.audit + todo.informative})
+    decided = [row for row in judged if row.verdict.reason == BY_A_PERSON]  # the page exports what it shows
+    always = {id(row) for row in decided + todo.audit + todo.informative}
+    shown = choose_shown([row for row in judged if row.band], limit, always)
     position = {id(row): number for number, row in enumerate(shown)}
     rest = [row.record.probability for row in judged if row.band and id(row) not in position]
     data = {

@@ -73,6 +73,10 @@ class AuditSample:
     def of(self, *bands: str) -> list[Drawn]:
         return [row for row in self.drawn if row.band in bands]
 
+    def first(self) -> list[Drawn]:
+        """What people look at first: of what was kept or rejected or, where that is nothing, of all for review."""
+        return self.of(*AUDITED) or self.of(REVIEW)
+
 
 def by_band(judged: Sequence[Judged], policy: Policy) -> dict[str, list[Judged]]:
     """The usable images by the detector's own verdict, sorted by what names them."""

@@ -23,7 +23,8 @@ from artifact_detection.system.files import write_atomic
 from artifact_detection.system.paths import first_of, printable_path
 
 SUMMARY = "summary.json"
-INJECTED = "it was validated on injected artifacts only; look at a sample of your images (--audit)"
+INJECTED = "the detector was validated on injected artifacts only"
+LOOK = "; look at a sample of your images (--audit)"
 MOSTLY_REJECTED = (
     "more than half of the images are rejected: look at some before you believe it, for pictures of a kind that the "
     "detector was not taught, drawings say, can look like artifacts to it"
@@ -102,6 +103,9 @@ def summarize(
     audit: AuditStatement | None = None,
 ) -> FilterSummary:  # fmt: skip
     estimates, method = _estimate(judged, rules, scorer.checkpoint)
+    is_calibrated = (rules.temperature, rules.shift) != (1, 0)
+    if method == INJECTED and not (audit or is_calibrated):
+        method += LOOK
     counts = Counter(row.band or "error" for row in judged)
     return FilterSummary(
         model=scorer.model_id,

@@ -11,13 +11,13 @@ from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.filtering.acceptance import audit, enough, upper_bound
 from artifact_detection.filtering.decisions import Decisions, key_of
 from artifact_detection.filtering.inputs import Item
-from artifact_detection.filtering.policy import Policy, manual_bands
+from artifact_detection.filtering.policy import NO_BANDS, Policy, manual_bands
 from artifact_detection.filtering.results import Judged
 from artifact_detection.filtering.sample import AUDITED, by_band, changed_bands, draw, read_sample, update
 from artifact_detection.filtering.store import Record
 
 WANTED = {KEEP: 0.02, REJECT: 0.1}
-RULES = Policy(manual_bands([0.4, 0.6]), False)
+RULES, NOTHING = Policy(manual_bands([0.4, 0.6]), False), Policy(NO_BANDS, False)
 
 
 def judge(probabilities, rules: Policy = RULES) -> list[Judged]:
@@ -196,6 +196,14 @@ def test_no_statement_on_a_band_that_changed(scores):
     found = statement(sample, scores, said, moved)
     assert [one.band for one in found.bounds] == [KEEP]
     assert "no statement on the rejected images" in found.lines()[-1]
+
+
+def test_where_nothing_is_kept_or_rejected_the_sample_is_for_calibrate(scores):
+    sample = draw(by_band(judge(scores, NOTHING), NOTHING), 60, NOTHING, "m", 0, 0)
+    first, second, *_ = sample.first()
+    found = statement(sample, scores, [(first.key, KEEP), (second.key, REVIEW)], NOTHING)
+    assert not found.bounds and len(found.lines()) == 1
+    assert "the 60 of all 2,010 images that are drawn at random (1 decided so far); --calibrate" in found.lines()[0]
 
 
 def test_a_second_sample_says_what_all_of_them_are_worth(scores):

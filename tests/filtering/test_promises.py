@@ -12,6 +12,7 @@ from artifact_detection.detector.checkpoints import CERTIFIES, CHOOSES, Checkpoi
 from artifact_detection.evaluation.bands import KEEP, REJECT, REVIEW
 from artifact_detection.evaluation.label_shift import Scores
 from artifact_detection.filtering import estimates
+from artifact_detection.filtering.acceptance import AuditStatement
 from artifact_detection.filtering.calibration import calibrated_policy
 from artifact_detection.filtering.decisions import key_of
 from artifact_detection.filtering.estimates import NoEstimateError, Outcome, estimate
@@ -192,7 +193,9 @@ def test_what_injected_artifacts_taught_estimates_nothing_and_a_landslide_is_dou
     judged = [Judged(Item("a.png", "a.png", "a.png", -1, 1, 1), record, policy.judge(record))] * 40
     scorer = SimpleNamespace(model_id="model", engine=SimpleNamespace(name="engine"), checkpoint=made)
     lines = summarize(judged, Inputs(), policy, scorer).lines()
-    assert "no estimate of what is left: it was validated on injected artifacts only" in " ".join(lines)
+    after_a_look = summarize(judged, Inputs(), policy, scorer, audit=AuditStatement([], 1, 1, [])).lines()
+    assert "look at a sample" not in " ".join(after_a_look)
+    assert "what is left: the detector was validated on injected artifacts only; look at a sample" in " ".join(lines)
     assert any(line.startswith("more than half of the images are rejected") for line in lines) == doubted
 
 

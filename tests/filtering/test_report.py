@@ -113,6 +113,19 @@ def test_what_is_to_be_looked_at_is_shown_whatever_the_limit(tmp_path):
     assert next(data["images"][n][2] for n in data["informative"]) == pytest.approx(0.5, abs=0.03)
 
 
+def test_what_was_decided_is_shown_and_so_exported_whatever_the_limit(tmp_path):
+    said = Decisions([((f"{tmp_path}/image_00000.png", f"{0:064x}"), KEEP)])
+    data = read_data(make_report(tmp_path, [0.1, 0.2, 0.5], limit=1, decisions=said).read_text(encoding="utf-8"))
+    assert [row[4] for row in data["images"]] == ["", KEEP]
+
+
+def test_where_all_is_for_review_its_random_sample_comes_first(tmp_path):
+    probabilities = np.linspace(0.1, 0.9, 40).tolist()
+    data = read_data(make_report(tmp_path, probabilities, thresholds=(0, 1), audit=12).read_text(encoding="utf-8"))
+    assert len(data["audit"]) == 12 and len({*data["audit"], *data["informative"]}) == 40
+    assert data["audit"] != sorted(data["audit"])
+
+
 def test_unusable_files_are_named(tmp_path):
     data = read_data(make_report(tmp_path, [0.1, None]).read_text(encoding="utf-8"))
     assert data["errors"] == [[f"{tmp_path}/image_00001.png", "empty: 0 bytes"]]

@@ -6,7 +6,8 @@ const QUEUES = {
     title: "Random sample: does this image have an artifact?",
     button: "the random sample",
     then: "Run the same command again with `--decisions decisions.csv`: it says how many artifacts are among the kept at " +
-      "most, and how many clean images among the rejected.",
+      "most, and how many clean images among the rejected. Or, without `--audit`, with `--calibrate decisions.csv`: it " +
+      "chooses by them what to keep and what to reject.",
   },
   informative: {
     title: "Most informative first: does this image have an artifact?",
