@@ -107,9 +107,14 @@ def draw(
     groups: dict[str, list[Judged]], size: int, policy: Policy, model: str, seed: int, earlier: int
 ) -> AuditSample:
     """Up to `size` images of each band, each set of them as likely as any other."""
+    population, digest = ({band: of(groups[band]) for band in BANDS} for of in (len, _digest))
     chosen = {}
-    for number, band in enumerate(BANDS):
-        order = np.random.default_rng([seed, number]).permutation(len(groups[band]))
+    for band in BANDS:
+        # Not of the seed alone: bands of about one size would get about the same images, in another folder too, and a
+        # detector that learnt from those would be judged by them.
+        contents = sorted(row.record.sha256 for row in groups[band])  # the same wherever the images lie
+        drawn_from = int(hashlib.sha256(" ".join([model, *contents]).encode()).hexdigest(), 16)
+        order = np.random.default_rng([seed, drawn_from]).permutation(population[band])
         chosen[band] = [groups[band][n] for n in order[:size]]
     mixed = [(band, row) for band in AUDITED for row in chosen[band]]
     mixed = [mixed[n] for n in np.random.default_rng([seed, len(BANDS)]).permutation(len(mixed))]
@@ -118,7 +123,6 @@ def draw(
         Drawn(*key_of(row.record), band, row.record.probability, len(chosen[band]) / len(groups[band]), place)
         for place, (band, row) in enumerate(mixed)
     )
-    population, digest = ({band: of(groups[band]) for band in BANDS} for of in (len, _digest))
     everything = _digest(row for band in BANDS for row in groups[band])
     return AuditSample(size, seed, model, policy.edges(), population, digest, everything, earlier, drawn=drawn)
 

@@ -106,6 +106,16 @@ def test_every_image_of_a_band_is_as_likely():
     assert {row.band for row in samples[0].drawn[8:]} == {REVIEW}
 
 
+def test_another_detector_is_not_judged_by_the_images_that_it_learnt_from():
+    """Kept are the same 160 images but for one: their samples of 60 share what chance gives, 22.5 on average."""
+    kept = [by_band(judge(scores), RULES) for scores in ([0.1] * 160, [0.9] + [0.1] * 159)]
+    shared = []
+    for seed in range(20):
+        first, second = (draw(groups, 60, RULES, f"model {n}", seed, 0) for n, groups in enumerate(kept))
+        shared.append(len({row.key for row in first.of(KEEP)} & {row.key for row in second.of(KEEP)}))
+    assert np.mean(shared) == pytest.approx(60 * 60 / 160, abs=3)
+
+
 def test_a_sample_stays_until_it_does_not_fit(tmp_path, scores):
     groups = by_band(judge(scores), RULES)
     first = update(tmp_path, None, groups, 60, RULES, "m")
