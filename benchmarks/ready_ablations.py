@@ -8,18 +8,30 @@ ready_ship.py and scored by ready_detector.py on the faces that no training has 
 faces. Killed and started again it goes on.
 
 results/ready_ablations.csv: a row a training. On the screen: a row an arm, mean over the seeds (lowest to highest).
+"re-encoded": ROC-AUC with one artifact a face, where every image went through half its size and JPEG of quality 60;
+"verdicts kept": how many of those images are called what they were called before.
 "false alarms" and what follows: the share of clean faces, of the same after an edit, and of look-alikes, that lie at or
 above the checkpoint's threshold, which is chosen on clean validation faces that nobody edited.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from injection_transfer import wins
 from project import RESULTS, ROOT
-from ready_detector import markdown
+from ready_dataset import split_faces
+from ready_detector import SCALE, evidence, markdown
+from ready_unlike import with_artifact
+from scipy.special import expit
 
+from artifact_detection.detector.checkpoints import load_checkpoint
+from artifact_detection.images.decoding import read_image
+from artifact_detection.images.transforms import resize
+from artifact_detection.injection.degradation import recompressed, rescaled
 from artifact_detection.system.arguments import script_parser
 
 ARMS = {
@@ -32,6 +44,7 @@ ARMS = {
     "image and face": ("--crop", "both"),
 }
 RECIPE = ROOT / "model-training-attempts/00-ready.toml"
+REENCODED = "reencoded.json"
 TARGETS = {"ROC-AUC": "all", "severity 1": "severity 1", "anatomy": "anatomy"}
 ALARMS = {
     "false alarms": "clean faces",
@@ -47,23 +60,46 @@ def python(*arguments: object) -> None:
     subprocess.run([sys.executable, *map(str, arguments)], check=True, cwd=ROOT)
 
 
-def train_and_score(arm: str, seed: int, options) -> dict:
-    """A row of the table, from the files of an earlier run where they are there."""
+def reencoded(detector: Path, faces: Path) -> dict[str, float]:
+    """What re-encoding leaves of the detector's ranking and of its verdicts."""
+    model, checkpoint = load_checkpoint(detector)
+    images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in split_faces(faces)[1]]
+    both = images + [with_artifact(image, row) for row, image in enumerate(images)]
+    before, after = (
+        expit(evidence(model, some)[0] / checkpoint.temperature)
+        for some in (both, [recompressed(rescaled(image, 0.5), 60) for image in both])
+    )
+    clean, artifacts = np.split(after, 2)
+    same = (before >= checkpoint.threshold) == (after >= checkpoint.threshold)
+    return {"re-encoded": float(wins(artifacts, clean).mean()), "verdicts kept": float(same.mean())}
+
+
+def train(arm: str, seed: int, options) -> Path:
+    """The folder of what a training scored; nothing is done again that an earlier run has left there."""
     name = f"{arm.replace(' ', '-')}-{seed}"
-    run, out = options.runs / name, options.runs / f"{name}-scores"
+    out = options.runs / f"{name}-scores"
+    detector, again = out / "detector.pt", out / REENCODED
     if not (out / "ready_false_alarms.csv").exists():  # the last that is written
         shared = ("--dataset", options.dataset, "--cache", options.cache)
         short = ("--image-size", options.image_size, "--epochs", options.epochs, "--schedule", "warmup_cosine")
         where = ("--runs", options.runs, "--name", name, "--resume", "--seed", seed)
         python("model_training.py", "--config", RECIPE, *shared, *where, *short, *ARMS[arm])
         out.mkdir(exist_ok=True)
-        python("benchmarks/ready_ship.py", "--run", run, *shared, "--out", out / "detector.pt")
-        scored = ("--model", out / "detector.pt", "--every", options.every, "--out", out)
+        python("benchmarks/ready_ship.py", "--run", options.runs / name, *shared, "--out", detector)
+        scored = ("--model", detector, "--every", options.every, "--out", out)
         python("benchmarks/ready_detector.py", "--faces", options.faces, *scored)
+    if not again.exists():
+        again.write_text(json.dumps(reencoded(detector, options.faces)))
+    return out
+
+
+def read_scores(arm: str, seed: int, out: Path) -> dict:
+    """A row of the table."""
     kinds = pd.read_csv(out / "ready_kinds.csv").set_index("target")
     alarms = pd.read_csv(out / "ready_false_alarms.csv").query("threshold == 'default'").set_index("images")["share"]
     row = {"arm": arm, "seed": seed} | {shown: kinds.loc[target, "roc_auc"] for shown, target in TARGETS.items()}
     row["pointing game"] = float("nan") if "--regions" in ARMS[arm] else kinds.loc["all", "pointing"]
+    row |= json.loads((out / REENCODED).read_text())
     return row | {shown: alarms.get(images, float("nan")) for shown, images in ALARMS.items()}
 
 
@@ -101,7 +137,7 @@ def main() -> None:
     rows = []
     for seed in range(options.seeds):
         for arm in options.arms:
-            rows.append(train_and_score(arm, seed, options))
+            rows.append(read_scores(arm, seed, train(arm, seed, options)))
             pd.DataFrame(rows).to_csv(RESULTS / "ready_ablations.csv", index=False, float_format="%.4f")
             print(shown(pd.DataFrame(rows)), flush=True)
 
