@@ -30,7 +30,7 @@ from artifact_detection.organizing.options import parse_arguments
 from artifact_detection.organizing.plan import Row, placed_rows
 from artifact_detection.organizing.refusals import UsageError
 from artifact_detection.system.locks import FolderBusyError, exclusive_lock
-from artifact_detection.system.manifest import NAME, Manifest, ManifestError
+from artifact_detection.system.manifest import NAME, Manifest, ManifestError, count_undone
 from artifact_detection.system.output import run_script
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import WORK, first_of, printable
@@ -180,8 +180,8 @@ def undo(options: argparse.Namespace, manifest: Manifest[Row]) -> int:
     left = [f"  {printable(row.destination)}: {reason}" for row, reason in zip(rows, reasons, strict=True) if reason]
     print(*left, sep="\n", end="\n" * bool(left))
     would = "dry run: would undo" if options.dry_run else "undid"
-    done = sum(was and not why for was, why in zip(there, reasons, strict=True))
-    print(f"{would} the {options.mode if not rows else rows[0].mode} of {done} files")
+    mode = options.mode if not rows else rows[0].mode
+    print(f"{would} the {mode} of {count_undone(there, reasons)} files")
     return int(bool(left))
 
 

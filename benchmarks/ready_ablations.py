@@ -24,13 +24,10 @@ import pandas as pd
 from injection_transfer import wins
 from project import RESULTS, ROOT
 from ready_dataset import split_faces
-from ready_detector import SCALE, evidence, markdown
+from ready_detector import enlarged, evidence, markdown
 from ready_unlike import with_artifact
-from scipy.special import expit
 
-from artifact_detection.detector.checkpoints import load_checkpoint
-from artifact_detection.images.decoding import read_image
-from artifact_detection.images.transforms import resize
+from artifact_detection.detector.checkpoints import load_checkpoint, probabilities
 from artifact_detection.injection.degradation import recompressed, rescaled
 from artifact_detection.system.arguments import script_parser
 
@@ -63,10 +60,10 @@ def python(*arguments: object) -> None:
 def reencoded(detector: Path, faces: Path) -> dict[str, float]:
     """What re-encoding leaves of the detector's ranking and of its verdicts."""
     model, checkpoint = load_checkpoint(detector)
-    images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in split_faces(faces)[1]]
+    images = enlarged(split_faces(faces)[1], model)
     both = images + [with_artifact(image, row) for row, image in enumerate(images)]
     before, after = (
-        expit(evidence(model, some)[0] / checkpoint.temperature)
+        probabilities(evidence(model, some)[0], checkpoint.temperature)
         for some in (both, [recompressed(rescaled(image, 0.5), 60) for image in both])
     )
     clean, artifacts = np.split(after, 2)

@@ -25,7 +25,7 @@ from ready_dataset import split_faces
 from scipy.special import expit
 from tqdm import tqdm
 
-from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint
+from artifact_detection.detector.checkpoints import Checkpoint, DefaultBands, load_checkpoint, probabilities
 from artifact_detection.detector.device import pick_precision
 from artifact_detection.detector.models import Detector
 from artifact_detection.detector.regions import coarse_map, find_regions
@@ -139,6 +139,11 @@ def clean_sets(paths: list[Path], images: list[np.ndarray], seed: int) -> dict[s
     return sets
 
 
+def enlarged(paths: list[Path], model: Detector) -> list[np.ndarray]:
+    """Faces as large as artifacts are put into them."""
+    return [resize(read_image(path), SCALE * model.preprocessing.size) for path in paths]
+
+
 def thresholds(checkpoint: Checkpoint) -> dict[str, float]:
     """The probabilities from which an image is called artifacts: the checkpoint's, and those of its default bands."""
     bands = checkpoint.default_bands or DefaultBands(checkpoint.threshold, checkpoint.threshold, "")
@@ -149,9 +154,9 @@ def false_alarms(model: Detector, checkpoint: Checkpoint, sets: dict[str, list[n
     """A row a set and threshold: how many are at or above it."""
     rows = []
     for name, images in sets.items():
-        probabilities = expit(evidence(model, images)[0] / checkpoint.temperature)
+        found = probabilities(evidence(model, images)[0], checkpoint.temperature)
         for which, threshold in thresholds(checkpoint).items():
-            alarms = int((probabilities >= threshold).sum())
+            alarms = int((found >= threshold).sum())
             low, high = wilson(alarms, len(images))
             rows.append({"images": name, "threshold": which, "n": len(images), "false_alarms": alarms,
                          "share": alarms / len(images), "low": low, "high": high})  # fmt: skip
@@ -229,7 +234,7 @@ def main() -> int:
     options = parse_arguments()
     model, checkpoint = load_checkpoint(options.model)
     paths = split_faces(options.faces)[1][: options.limit or None]
-    images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in paths]
+    images = enlarged(paths, model)
     threshold = checkpoint.temperature * np.log(checkpoint.threshold / (1 - checkpoint.threshold))
     chosen = [kind for kind, family in KINDS.items() if family == options.family or not options.family]
     rows, pairs = score_kinds(model, images, chosen, threshold, options.seed, options.every)

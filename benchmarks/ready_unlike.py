@@ -25,14 +25,12 @@ import numpy as np
 import pandas as pd
 from project import ROOT
 from ready_dataset import split_faces
-from ready_detector import SCALE, evidence, markdown, share, thresholds, unpaired, with_interval
-from scipy.special import expit
+from ready_detector import enlarged, evidence, markdown, share, thresholds, unpaired, with_interval
 from tqdm import tqdm
 
-from artifact_detection.detector.checkpoints import Checkpoint, load_checkpoint
+from artifact_detection.detector.checkpoints import Checkpoint, load_checkpoint, probabilities
 from artifact_detection.detector.models import Detector
 from artifact_detection.images.decoding import read_image
-from artifact_detection.images.transforms import resize
 from artifact_detection.injection import KINDS, SEVERITIES, inject
 from artifact_detection.injection.style import STYLES
 from artifact_detection.system.files import replace_between
@@ -73,7 +71,7 @@ def style_row(
     painted_over = [with_artifact(image, row) for row, image in enumerate(drawn)]
     clean, over, within = (evidence(model, part)[0] for part in (drawn, painted_over, drawn_too))
     alarms = {
-        which: float((expit(clean / checkpoint.temperature) >= threshold).mean())
+        which: float((probabilities(clean, checkpoint.temperature) >= threshold).mean())
         for which, threshold in thresholds(checkpoint).items()
     }
     return {"style": name, **unpaired(over, clean, 0), "drawn_too": unpaired(within, clean, 0)["roc_auc"], **alarms}
@@ -118,7 +116,7 @@ def main() -> int:
     options = parse_arguments()
     model, checkpoint = load_checkpoint(options.model)
     paths = split_faces(options.faces)[1][:: options.every]
-    images = [resize(read_image(path), SCALE * model.preprocessing.size) for path in paths]
+    images = enlarged(paths, model)
     injected = [with_artifact(image, row) for row, image in enumerate(images)]
     named = tqdm(styles().items(), "styles", disable=None)
     drawn = pd.DataFrame([style_row(name, draw, images, injected, model, checkpoint) for name, draw in named])

@@ -54,7 +54,7 @@ def read_predictions(path: Path, artifact_label: str | None = None, pattern: str
     if "prediction" not in classes:
         classes["prediction"] = np.where(np.isnan(probabilities), -1, probabilities >= HALF)
     _refuse_contradictions(path, probabilities, classes["prediction"])
-    # `./x/a.png` and `x\\a.png` are `x/a.png`, and count as one image with it
+    # `./x/a.png` and `x\a.png` are `x/a.png`, and count as one image with it
     columns = {"path": table[name].map(with_slashes).map(os.path.normpath), **classes, "probability": probabilities}
     rows = pd.DataFrame(columns)[["path", "label", "probability", "prediction"]]
     rows.attrs |= {} if "prediction" in table else {CUT: HALF}

@@ -12,7 +12,7 @@ from artifact_detection.filtering.decisions import BANDS
 from artifact_detection.filtering.inputs import Item
 from artifact_detection.filtering.results import Judged
 from artifact_detection.system.files import write_atomic
-from artifact_detection.system.manifest import NAME, Manifest, ManifestError, ManifestRow
+from artifact_detection.system.manifest import NAME, Manifest, ManifestError, ManifestRow, count_undone
 from artifact_detection.system.ownership import NotOursError, OwnFolder
 from artifact_detection.system.paths import FreeNames, harmless, lower_end, printable_path
 from artifact_detection.system.transfers import MODES
@@ -203,4 +203,4 @@ def undo(manifest: Manifest[Placement], restore_to: Path | None) -> tuple[int, l
     rows = manifest.going_home(read_placements(manifest), restore_to)
     there, reasons = manifest.in_place(rows), manifest.undo(rows)
     manifest.take_apart(rows, reasons)
-    return sum(was and not why for was, why in zip(there, reasons, strict=True)), _lines(rows, reasons)
+    return count_undone(there, reasons), _lines(rows, reasons)

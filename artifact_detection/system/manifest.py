@@ -196,6 +196,11 @@ class Manifest(Generic[R]):
         return row
 
 
+def count_undone(there: Sequence[bool], reasons: Sequence[str]) -> int:
+    """there: `in_place` before; reasons: of `undo`, for the same rows."""
+    return sum(was and not why for was, why in zip(there, reasons, strict=True))
+
+
 def attempt(act: Callable[[], None]) -> OSError | None:
     """Do it and return the error, if any, unless there is no use in going on with other files: that is raised."""
     try:
