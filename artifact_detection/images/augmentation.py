@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 GREY = np.array([0.299, 0.587, 0.114])  # luma of RGB (ITU-R BT.601)
 TO_YIQ = np.array([GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # hue is an angle in its last two rows
+FROM_YIQ = np.linalg.inv(TO_YIQ)
 DRAWS = 10  # uniform numbers that a sample's augmentation takes
 
 
 class Augmentation(NamedTuple):
-    """What is done to one image; float64.
+    """What is done to an image; float64, with leading axes where it is drawn for several.
 
     inverse (2, 3): where each pixel of the result comes from, (x, y, 1) -> (x, y), in units of half the image's sides
     from its centre. What lies outside is black. colour (3, 3), contrast (): a pixel p becomes contrast * colour @ p
@@ -27,7 +28,7 @@ class Augmentation(NamedTuple):
 
     inverse: np.ndarray
     colour: np.ndarray
-    contrast: float
+    contrast: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,28 +54,40 @@ PRESETS = {
 
 
 def draw(preset: str, u: np.ndarray) -> Augmentation:
-    """The augmentation that uniform numbers in [0, 1), (DRAWS,), stand for. Raises KeyError for an unknown preset."""
-    p, signed = PRESETS[preset], 2 * np.asarray(u, float) - 1
-    flip = -1.0 if p.flip and u[0] < 0.5 else 1.0
-    angle, shear = np.radians(p.rotation * signed[1]), np.radians(p.shear * signed[2])
+    """The augmentations that uniform numbers in [0, 1), (..., DRAWS), stand for, with the same leading axes.
+
+    Raises KeyError for an unknown preset.
+    """
+    p, signed = PRESETS[preset], np.moveaxis(2 * np.asarray(u, float) - 1, -1, 0)
+    flip = np.where(p.flip & (signed[0] < 0), -1.0, 1.0)
+    angle, tan = np.radians(p.rotation * signed[1]), np.tan(np.radians(p.shear * signed[2]))
     c, s, scale = np.cos(angle), np.sin(angle), 1 + p.zoom * signed[3]
     # as torchvision's affine: turn, shear along x, zoom, then shift; the flip comes first
-    forward = scale * np.array([[c, -s], [s, c]]) @ np.array([[1, -np.tan(shear)], [0, 1]]) @ np.diag([flip, 1])
-    back = np.linalg.inv(forward)
-    inverse = np.column_stack([back, -back @ (2 * p.shift * signed[4:6])])
-    brightness, contrast, saturation = 1 + np.array([p.brightness, p.contrast, p.saturation]) * signed[6:9]
-    return Augmentation(inverse, brightness * _hue(p.hue * signed[9]) @ _saturation(saturation), contrast)
+    turned = _matrix([[c, -s], [s, c]]) @ _matrix([[flip, -tan], [0, 1]])
+    back = np.linalg.inv(turned) / scale[..., None, None]
+    shift = np.moveaxis(2 * p.shift * signed[4:6], 0, -1)[..., None]
+    brightness, contrast, saturation = (
+        1 + size * part for size, part in zip((p.brightness, p.contrast, p.saturation), signed[6:9], strict=True)
+    )
+    colour = brightness[..., None, None] * _hue(p.hue * signed[9]) @ _saturation(saturation)
+    return Augmentation(np.concatenate([back, -back @ shift], -1), colour, contrast)
 
 
-def _saturation(factor: float) -> np.ndarray:
+def _matrix(rows: list[list]) -> np.ndarray:
+    """(..., n, m) of n rows of m numbers or arrays."""
+    values = np.broadcast_arrays(*(value for row in rows for value in row))
+    return np.stack(values, -1).reshape(*values[0].shape, len(rows), -1)
+
+
+def _saturation(factor: np.ndarray) -> np.ndarray:
+    factor = factor[..., None, None]
     return factor * np.eye(3) + (1 - factor) * np.tile(GREY, (3, 1))
 
 
-def _hue(share: float) -> np.ndarray:
-    """(3, 3): hue turned by a share of the circle, about the axis of greys."""
+def _hue(share: np.ndarray) -> np.ndarray:
+    """(..., 3, 3): hue turned by a share of the circle, about the axis of greys."""
     c, s = np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)
-    turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-    return np.linalg.inv(TO_YIQ) @ turn @ TO_YIQ
+    return FROM_YIQ @ _matrix([[1, 0, 0], [0, c, -s], [0, s, c]]) @ TO_YIQ
 
 
 def warp(image: np.ndarray, inverse: np.ndarray, nearest: bool = False) -> np.ndarray:
@@ -102,7 +115,8 @@ def apply_torch(
     """(B, 3, H, W) uint8 with (B, 2, 3), (B, 3, 3), (B,) float32, all on one device -> the same images augmented."""
     grid = F.affine_grid(inverse, list(images.shape), align_corners=False)
     warped = F.grid_sample(images.float(), grid, align_corners=False).flatten(2)  # (B, 3, H * W)
-    grey = colour.new_tensor(GREY) @ (colour @ warped.mean(2, keepdim=True))  # (B, 1)
+    mean = (colour @ warped.mean(2, keepdim=True)).unbind(1)
+    grey = sum(share * channel for share, channel in zip(GREY.tolist(), mean, strict=True))  # (B, 1)
     shift = (1 - contrast)[:, None, None] * grey[..., None]  # (B, 1, 1)
     changed = torch.baddbmm(shift, contrast[:, None, None] * colour, warped)
     return changed.round().clamp(0, 255).to(torch.uint8).view_as(images)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from artifact_detection.detector.device import copied
 from artifact_detection.images.augmentation import DRAWS, PRESETS, apply_torch, draw
 from artifact_detection.training.data import ImageSet
 from artifact_detection.training.sampling import EpochBatches, Sample
@@ -43,7 +44,7 @@ class PooledBatches:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for samples in self.batch_sampler:
-            rows = torch.tensor([sample.row for sample in samples]).to(self.device)
+            rows = self._sent(np.array([sample.row for sample in samples]))
             yield self._augmented(self.pool[rows], samples), self.labels[rows]
 
     def _augmented(self, images: torch.Tensor, samples: list[Sample]) -> torch.Tensor:
@@ -54,5 +55,10 @@ class PooledBatches:
 
     def _drawn(self, rngs: list[np.random.Generator]) -> tuple[torch.Tensor, ...]:
         """inverse (B, 2, 3), colour (B, 3, 3) and contrast (B,), float32, on the device."""
-        drawn = zip(*(draw(self.preset, rng.random(DRAWS)) for rng in rngs), strict=True)
-        return tuple(torch.tensor(np.stack(part), dtype=torch.float32).to(self.device) for part in drawn)
+        drawn = draw(self.preset, np.stack([rng.random(DRAWS) for rng in rngs]))
+        return tuple(self._sent(part.astype(np.float32)) for part in drawn)
+
+    def _sent(self, values: np.ndarray) -> torch.Tensor:
+        """On the device. From pinned memory: else the host would wait there until the GPU has done the step before."""
+        tensor = torch.from_numpy(values)
+        return copied(tensor.pin_memory() if self.device.type == "cuda" else tensor, self.device)

@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from artifact_detection.detector.dense_head import STRIDE
 from artifact_detection.images.augmentation import DRAWS, apply_cv2, draw, warp
-from artifact_detection.images.faces import Face, find_face
 from artifact_detection.images.transforms import Preprocessing, augmentation, to_tensor
 from artifact_detection.labels import ARTIFACT, CLEAN, FAMILIES
 from artifact_detection.training.data import DatasetError, ImageSet, left_to_fit
 from artifact_detection.training.painting import Painting
+from artifact_detection.training.shared_faces import SharedFaces
 
 SHARED_MEMORY, SHARED_SHARE = Path("/dev/shm"), 0.5  # the share of what is free that batches may take
 AHEAD = 2  # batches that each worker prepares in advance
@@ -136,13 +136,13 @@ class TrainingImages(Dataset):
         self.unfitted, self.regions, self.matrices = unfitted, regions, matrices or regions
         self.preprocessing = left_to_fit(preprocessing) if unfitted else preprocessing
         self.augment = augmentation(preset)
-        self.faces: dict[int, Face] = {}  # found once: looking takes as long as painting
+        self.faces = SharedFaces(len(images))  # looking takes twice as long as painting
 
     def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, ...]:
         image, label = self.images[sample.row], self.labels[sample.row]
         target, known = torch.tensor(float(sample.inject or label)), sample.inject or label == CLEAN
         needs_face = sample.inject or self.painting.benign or self.painting.vary
-        face = self.face(sample.row, image) if needs_face else None
+        face = self.faces.find(sample.row, image) if needs_face else None
         image, painted = self.painting.applied(image, face, sample.seed, sample.inject)
         if self.unfitted:
             painted = self.preprocessing.fit_mask(painted, image) if self.regions else painted
@@ -153,11 +153,6 @@ class TrainingImages(Dataset):
         if not self.regions:
             return image, target
         return image, target, cell_shares(painted) if known else torch.full_like(cell_shares(painted), -1)
-
-    def face(self, row: int, image: np.ndarray) -> Face:
-        if row not in self.faces:
-            self.faces[row] = find_face(image)
-        return self.faces[row]
 
     def augmented(self, sample: Sample, image: np.ndarray) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
