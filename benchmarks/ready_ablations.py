@@ -7,7 +7,8 @@ model-training-attempts/, but at `--image-size`, for `--epochs` of one cosine, a
 ready_ship.py and scored by ready_detector.py on the faces that no training has seen. Seeds also choose other validation
 faces. Killed and started again it goes on.
 
-results/ready_ablations.csv: a row a training. On the screen: a row an arm, mean over the seeds (lowest to highest).
+results/ready_ablations.csv: a row for each training that has been scored. On the screen: a row an arm, the mean over
+its seeds (lowest to highest).
 "re-encoded": ROC-AUC with one artifact a face, where every image went through half its size and JPEG of quality 60;
 "verdicts kept": how many of those images are called what they were called before.
 "false alarms" and what follows: the share of clean faces, of the same after an edit, and of look-alikes, that lie at or
@@ -39,9 +40,13 @@ ARMS = {
     "without varied proportions": ("--vary", "0"),
     "the face": ("--crop", "face"),
     "image and face": ("--crop", "both"),
+    "at 224 px": ("--image-size", "224"),
+    "at 288 px": ("--image-size", "288"),
+    "at 320 px": ("--image-size", "320"),
 }
 RECIPE = ROOT / "model-training-attempts/00-ready.toml"
 REENCODED = "reencoded.json"
+MOST_SEEDS = 10
 TARGETS = {"ROC-AUC": "all", "severity 1": "severity 1", "anatomy": "anatomy"}
 ALARMS = {
     "false alarms": "clean faces",
@@ -71,10 +76,18 @@ def reencoded(detector: Path, faces: Path) -> dict[str, float]:
     return {"re-encoded": float(wins(artifacts, clean).mean()), "verdicts kept": float(same.mean())}
 
 
-def train(arm: str, seed: int, options) -> Path:
-    """The folder of what a training scored; nothing is done again that an earlier run has left there."""
-    name = f"{arm.replace(' ', '-')}-{seed}"
-    out = options.runs / f"{name}-scores"
+def scores(runs: Path, name: str) -> Path:
+    return runs / f"{name}-scores"
+
+
+def run_name(arm: str, seed: int) -> str:
+    return f"{arm.replace(' ', '-')}-{seed}"
+
+
+def train(arm: str, seed: int, options) -> None:
+    """Nothing is done again that an earlier run has left in its folders."""
+    name = run_name(arm, seed)
+    out = scores(options.runs, name)
     detector, again = out / "detector.pt", out / REENCODED
     if not (out / "ready_false_alarms.csv").exists():  # the last that is written
         shared = ("--dataset", options.dataset, "--cache", options.cache)
@@ -87,7 +100,6 @@ def train(arm: str, seed: int, options) -> Path:
         python("benchmarks/ready_detector.py", "--faces", options.faces, *scored)
     if not again.exists():
         again.write_text(json.dumps(reencoded(detector, options.faces)))
-    return out
 
 
 def read_scores(arm: str, seed: int, out: Path) -> dict:
@@ -98,6 +110,12 @@ def read_scores(arm: str, seed: int, out: Path) -> dict:
     row["pointing game"] = float("nan") if "--regions" in ARMS[arm] else kinds.loc["all", "pointing"]
     row |= json.loads((out / REENCODED).read_text())
     return row | {shown: alarms.get(images, float("nan")) for shown, images in ALARMS.items()}
+
+
+def finished(runs: Path) -> pd.DataFrame:
+    """A row for each training that has been scored, now or earlier."""
+    named = ((arm, seed, scores(runs, run_name(arm, seed))) for arm in ARMS for seed in range(MOST_SEEDS))
+    return pd.DataFrame(read_scores(*one) for one in named if (one[2] / REENCODED).exists())
 
 
 def shown(rows: pd.DataFrame) -> str:
@@ -123,7 +141,7 @@ def main() -> None:
     add("--runs", type=Path, required=True, help="for run folders and what they scored")
     add("--cache", type=Path, default=ROOT / ".cache")
     add("--arms", nargs="+", choices=ARMS, default=list(ARMS)[:4])
-    add("--seeds", type=int, default=3)
+    add("--seeds", type=int, default=3, choices=range(1, MOST_SEEDS + 1))
     add("--image-size", type=int, default=160)
     add("--epochs", type=int, default=8)
     add("--every", type=int, default=3, help="put each kind into every so manieth face only")
@@ -131,12 +149,12 @@ def main() -> None:
     for name in ("faces", "dataset", "runs", "cache"):
         setattr(options, name, getattr(options, name).resolve())
     options.runs.mkdir(parents=True, exist_ok=True)
-    rows = []
     for seed in range(options.seeds):
         for arm in options.arms:
-            rows.append(read_scores(arm, seed, train(arm, seed, options)))
-            pd.DataFrame(rows).to_csv(RESULTS / "ready_ablations.csv", index=False, float_format="%.4f")
-            print(shown(pd.DataFrame(rows)), flush=True)
+            train(arm, seed, options)
+            rows = finished(options.runs)
+            rows.to_csv(RESULTS / "ready_ablations.csv", index=False, float_format="%.4f")
+            print(shown(rows), flush=True)
 
 
 if __name__ == "__main__":

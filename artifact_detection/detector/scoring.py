@@ -19,6 +19,7 @@ from scipy.special import expit
 
 from artifact_detection.detector.checkpoints import Checkpoint, load_checkpoint, probabilities
 from artifact_detection.detector.device import autocast, copied, pick_device, pick_precision
+from artifact_detection.detector.folding import folded
 from artifact_detection.detector.models import Detector
 from artifact_detection.images.transforms import Preprocessing, evaluation_transform
 from artifact_detection.system.paths import ROOT
@@ -43,14 +44,14 @@ class Engine(Protocol):
 
 
 class TorchEngine:
-    """PyTorch as it comes, channels_last, in the hardware's best precision.
+    """PyTorch on a copy of the network, channels_last, in the hardware's best precision.
 
     On CUDA several batches at a time: while one is computed, others are put together and copied.
     """
 
     def __init__(self, model: Detector, device: torch.device, dtype: torch.dtype):
         self.dtype, self.parallel = dtype, 4 if device.type == "cuda" else 1
-        self.model = model.to(device, memory_format=torch.channels_last).eval()
+        self.model = folded(model.to(device, memory_format=torch.channels_last).eval())
         self.device = next(model.parameters()).device  # with its number: "cuda" alone is another one in each thread
         self.name = f"torch-{device.type}-{str(dtype).removeprefix('torch.')}"
 

@@ -18,8 +18,8 @@ from artifact_detection.filtering.policy import NO_BANDS, Policy, PolicyError, m
 
 NO_SCORES = "the checkpoint holds no validation scores, so nothing can be promised: pass --threshold, or train again"
 OTHER_IMAGES = (
-    "these images score unlike any mixture of validation's clean images and artifacts, and none of its promises "
-    "holds for them"
+    "these images score unlike any mixture of validation's clean images and artifacts: what was found there says "
+    "nothing about them"
 )
 MOSTLY_ARTIFACTS = (
     "by their scores most of these images have artifacts, and clean images of another kind would score so, too: no "

@@ -132,9 +132,14 @@ def within(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def narrowed(image: np.ndarray, aspect: float) -> np.ndarray:
-    """(S, S, 3) uint8 -> (H, W, 3) uint8 with W / H = aspect, the longer side S."""
+    """(S, S, 3) uint8 -> (H, W, 3) uint8 with W / H = aspect, the longer side S.
+
+    Within a hundredth of a square it stays one: for a pixel or two less it would only be blurred.
+    """
+    if abs(np.log(aspect)) < 0.01:
+        return image
     width, height = (max(2, round(len(image) * min(1.0, shape))) for shape in (aspect, 1 / aspect))
-    return image if width == height else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from artifact_detection.images.faces import find_face
 from artifact_detection.images.transforms import Preprocessing
 from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training import sampling, shared_faces
@@ -25,7 +26,6 @@ from artifact_detection.training.sampling import (
     pick_workers,
     training_loader,
 )
-from artifact_detection.training.shared_faces import SharedFaces
 from tests.toys import toy_images
 from tests.training.test_data import image_set
 
@@ -279,7 +279,7 @@ def test_batches_fit_into_the_shared_memory_of_a_container(free, expected, monke
 def test_a_face_is_looked_for_once_by_all_workers_together(monkeypatch):
     images = image_set([CLEAN] * 8, size=64)
     samples = TrainingImages(images, "none", Preprocessing(32), unfitted=True)
-    expected = [SharedFaces(8).find(row, images[row]) for row in range(8)]
+    expected = [find_face(images[row]) for row in range(8)]
     list(training_loader(samples, EpochBatches(images.labels, 2, "none", seed=0, inject=0.5), 2, pin=False))
     monkeypatch.setattr(shared_faces, "find_face", None)
     assert [samples.faces.find(row, images[row]) for row in range(8)] == expected
