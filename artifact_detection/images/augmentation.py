@@ -120,3 +120,10 @@ def apply_torch(
     shift = (1 - contrast)[:, None, None] * grey[..., None]  # (B, 1, 1)
     changed = torch.baddbmm(shift, contrast[:, None, None] * colour, warped)
     return changed.round().clamp(0, 255).to(torch.uint8).view_as(images)
+
+
+def warp_torch(masks: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+    """The geometry alone, of (B, H, W) uint8 with (B, 2, 3) float32 on one device; the nearest value, 0 outside."""
+    planes = masks[:, None].float()
+    grid = F.affine_grid(inverse, list(planes.shape), align_corners=False)
+    return F.grid_sample(planes, grid, mode="nearest", align_corners=False)[:, 0].to(torch.uint8)

@@ -13,9 +13,11 @@ from artifact_detection.training import data, sampling
 from artifact_detection.training.config import TrainConfig
 from artifact_detection.training.losses import FocalLoss
 from artifact_detection.training.painting import Painting
-from artifact_detection.training.pool import PooledBatches, fits
+from artifact_detection.training.pool import PaintedBatches, PooledBatches, fits
 from artifact_detection.training.schedules import SCHEDULES
 from artifact_detection.training.trainer import OPTIMIZERS, Trainer, measure_rate
+
+MADE = {PooledBatches: "on the GPU", PaintedBatches: "painted by workers, augmented on the GPU"}  # else by workers
 
 
 def build_trainer(config: TrainConfig, model: models.Detector, training: data.ImageSet, crew: Crew) -> Trainer:
@@ -45,19 +47,23 @@ def build_trainer(config: TrainConfig, model: models.Detector, training: data.Im
 def build_loader(
     config: TrainConfig, training: data.ImageSet, preprocessing: Preprocessing, batches: sampling.EpochBatches,
     device: torch.device, crew: Crew,
-) -> PooledBatches | torch.utils.data.DataLoader:  # fmt: skip
-    """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers."""
+) -> PooledBatches | PaintedBatches | torch.utils.data.DataLoader:  # fmt: skip
+    """Batches from the memory of the GPU where nothing is painted into the images and they fit, else by workers; where
+    these paint regions, a GPU augments."""
     shares = {name: getattr(config, name) for name in ("vary", "restyle", "benign", "degrade")}
     is_painted = config.inject or any(shares.values())
     if not is_painted and config.augment_by != "torchvision" and fits(training, config.augmentation, device):
         return PooledBatches(training, batches, config.augmentation, device)
     painting = Painting(config.kinds, config.inject_severity, config.inject_evenly, **shares)
+    on_gpu = device.type == "cuda"
+    warp = not (on_gpu and config.with_regions)
     samples = sampling.TrainingImages(
         training, config.augmentation, preprocessing, painting, unfitted=config.inject > 0,
-        regions=config.with_regions, matrices=config.augment_by == "matrices",
+        regions=config.with_regions, matrices=config.augment_by == "matrices", warp=warp,
     )  # fmt: skip
     workers = sampling.pick_workers(config.workers, crew.threads)
-    return sampling.training_loader(samples, batches, workers, pin=device.type == "cuda")
+    loader = sampling.training_loader(samples, batches, workers, pin=on_gpu)
+    return loader if warp else PaintedBatches(loader, config.augmentation, device)
 
 
 def build_loss(config: TrainConfig, clean_share: float) -> FocalLoss:
@@ -98,5 +104,5 @@ def facts(
         "unusable_images": len(images.errors),
         "device": device_name(trainer.device),
         "precision": str(trainer.dtype).removeprefix("torch."),
-        "batches": "on the GPU" if isinstance(trainer.loader, PooledBatches) else "by workers",
+        "batches": MADE.get(type(trainer.loader), "by workers"),
     }

@@ -28,6 +28,7 @@ SHARED_MEMORY, SHARED_SHARE = Path("/dev/shm"), 0.5  # the share of what is free
 AHEAD = 2  # batches that each worker prepares in advance
 LEAST_ROWS = 2  # of a process' part of a batch: batch norm cannot do with one image
 OVERSAMPLING = ("random", "sqrt", "balanced", "none")
+UNKNOWN = 255  # where an artifact may be, but nobody knows where
 PLAIN = Painting()  # injection of any artifact, nothing else
 
 
@@ -125,15 +126,17 @@ class TrainingImages(Dataset):
     painting: what is done to them first. unfitted: they are still to be fitted, see `ImageSet`.
     regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
     of each family covers; -1 everywhere where that is not known. matrices: the preset is that of
-    images.augmentation, as always with regions, not torchvision's.
+    images.augmentation, as always with regions, not torchvision's. warp: off where somebody else augments, see
+    `PaintedBatches`: the third item is then what is painted, (H, W) uint8 as by `inject_random`, UNKNOWN everywhere
+    where that is not known, and a fourth is the seed of the augmentation.
     """
 
     def __init__(
         self, images: ImageSet, preset: str, preprocessing: Preprocessing, painting: Painting = PLAIN,
-        unfitted: bool = False, regions: bool = False, matrices: bool = False,
+        unfitted: bool = False, regions: bool = False, matrices: bool = False, warp: bool = True,
     ):  # fmt: skip
         self.images, self.labels, self.preset, self.painting = images, images.labels, preset, painting
-        self.unfitted, self.regions, self.matrices = unfitted, regions, matrices or regions
+        self.unfitted, self.regions, self.matrices, self.warp = unfitted, regions, matrices or regions, warp
         self.preprocessing = left_to_fit(preprocessing) if unfitted else preprocessing
         self.augment = augmentation(preset)
         self.faces = SharedFaces(len(images))  # looking takes twice as long as painting
@@ -147,6 +150,9 @@ class TrainingImages(Dataset):
         if self.unfitted:
             painted = self.preprocessing.fit_mask(painted, image) if self.regions else painted
             image = self.preprocessing.fit(image)
+        if not self.warp:
+            painted = torch.from_numpy(painted if known else np.full_like(painted, UNKNOWN))
+            return to_tensor(image), target, painted, sample.seed
         if not self.matrices:
             return self.augmented(sample, image), target
         image, painted = self.warped(sample, image, painted)
@@ -187,7 +193,7 @@ def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int
     workers: see `pick_workers`; fewer where the shared memory cannot hold their batches.
     """
     height, width = dataset.preprocessing.shape
-    workers, ahead = fit_shared_memory(workers, 3 * height * width * (batches.batch_size // batches.world + 1))
+    workers, ahead = fit_shared_memory(workers, 4 * height * width * (batches.batch_size // batches.world + 1))
     exiting = multiprocessing.RawValue("b", False)
     atexit.register(setattr, exiting, "value", True)
     loader = DataLoader(

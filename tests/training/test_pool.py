@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from artifact_detection.images.transforms import Preprocessing
+from artifact_detection.labels import ARTIFACT, CLEAN
 from artifact_detection.training import pool
 from artifact_detection.training.cache import StreamedImages
-from artifact_detection.training.sampling import EpochBatches, TrainingImages
+from artifact_detection.training.painting import Painting
+from artifact_detection.training.sampling import EpochBatches, TrainingImages, training_loader
 from tests.training.test_data import image_set
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -29,6 +31,28 @@ def test_batches_are_those_of_the_workers(width, monkeypatch):
         difference = (pixels.int() - expected).abs().float()
         assert difference.max() <= 6 and difference.mean() < 0.5 and pixels.dtype == torch.uint8
         assert labels.tolist() == [images.labels[sample.row] for sample in samples]
+
+
+@pytest.mark.parametrize("size", [64, 60], ids=["whole cells", "cells cut at the border"])
+@pytest.mark.parametrize("crop", ["full", "both"])
+def test_painted_batches_are_those_of_the_workers(size, crop):
+    images = image_set([CLEAN, ARTIFACT, CLEAN], 128)
+    preprocessing = Preprocessing(size, crop=crop)
+    batches = EpochBatches(images.labels, 5, "none", seed=0, inject=0.5)
+    kinds = Painting(["noise_patch", "hand"])
+    workers, painters = (
+        TrainingImages(images, "heavy", preprocessing, kinds, unfitted=True, regions=True, warp=warp)
+        for warp in (True, False)
+    )
+    loader = pool.PaintedBatches(training_loader(painters, batches, 1, pin=False), "heavy", CPU)
+    ((pixels, labels, shares),), (samples,) = loader, batches
+    assert len(loader) == 1 and 1 in labels and (shares > 0.5).any()
+    for row, sample in enumerate(samples):
+        image, label, expected = workers[sample]
+        difference = (pixels[row].int() - image).abs().float()
+        assert difference.max() <= 12 and difference.mean() < 1 and label == labels[row]
+        assert (shares[row] - expected).abs().mean() < 0.01 and shares[row].shape == expected.shape
+        assert (shares[row] == -1).all() == (sample.row == 1)
 
 
 @pytest.mark.parametrize(
