@@ -193,7 +193,8 @@ def training_loader(dataset: TrainingImages, batches: EpochBatches, workers: int
     workers: see `pick_workers`; fewer where the shared memory cannot hold their batches.
     """
     height, width = dataset.preprocessing.shape
-    workers, ahead = fit_shared_memory(workers, 4 * height * width * (batches.batch_size // batches.world + 1))
+    rows = batches.batch_size // batches.world + 1
+    workers, ahead = fit_shared_memory(workers, rows * 4 * height * width)  # three channels and what is painted
     exiting = multiprocessing.RawValue("b", False)
     atexit.register(setattr, exiting, "value", True)
     loader = DataLoader(
