@@ -6,6 +6,7 @@ images too near an edge of a band for that are left to the original, and a netwo
 """
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,9 @@ def quantise(scorer: Scorer, images: Sequence[torch.Tensor], path: Path) -> None
 
     shape = (-1, *images[0].shape)
     model = _Evidence(scorer.model) if scorer.has_regions else scorer.model
-    network = openvino.convert_model(model.float(), example_input=images[0][None], input=[shape])
+    with warnings.catch_warnings():  # of how OpenVINO traces a network; no user can do anything about it
+        warnings.simplefilter("ignore")
+        network = openvino.convert_model(model.float(), example_input=images[0][None], input=[shape])
     some = [torch.stack(images[n : n + FEW]).numpy() for n in range(0, len(images), FEW)]
     # The slow correction of each layer's mean error takes ten seconds more for a network of 90 layers, and leaves less.
     network = nncf.quantize(network, nncf.Dataset(some), subset_size=len(some), fast_bias_correction=False)
