@@ -18,7 +18,6 @@ import os
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -110,7 +109,7 @@ def train(recipe: str, batch_size: int, dataset: Path, options) -> pd.DataFrame:
     images = data.unfitted(images, preprocessing, dataset) if config.inject else images
     model = build_model(config.arch, "none", preprocessing, config.with_regions)
     trainer = build_trainer(config, model, images, ALONE)
-    batch = tuple(part.to(trainer.device) for part in next(iter(islice(trainer.loader, 1))))
+    batch = tuple(part.to(trainer.device) for part in next(iter(trainer.loader)))
     count = trainer.loader.batch_sampler.total
     work = operations(trainer, batch) / len(batch[0])
     wall = measure(contestants(trainer, batch), options.rounds)

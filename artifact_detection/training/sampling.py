@@ -123,7 +123,8 @@ def _part(start: int, stop: int, index: int, parts: int) -> tuple[int, int]:
 class TrainingImages(Dataset):
     """Augmented training images: ((3, *shape) uint8, label float32) for a Sample.
 
-    painting: what is done to them first. unfitted: they are still to be fitted, see `ImageSet`.
+    painting: what is done to them first. unfitted: they are still to be fitted, see `ImageSet`; only into such an
+    artifact is put.
     regions: a third item, (families, h, w) float32: the share of each cell of the dense head's map that an artifact
     of each family covers; -1 everywhere where that is not known. matrices: the preset is that of
     images.augmentation, as always with regions, not torchvision's. warp: off where somebody else augments, see
@@ -139,7 +140,8 @@ class TrainingImages(Dataset):
         self.unfitted, self.regions, self.matrices, self.warp = unfitted, regions, matrices or regions, warp
         self.preprocessing = left_to_fit(preprocessing) if unfitted else preprocessing
         self.augment = augmentation(preset)
-        self.faces = SharedFaces(len(images))  # looking takes twice as long as painting
+        # Looking takes twice as long as painting. Where nothing is painted they would only fill the shared memory.
+        self.faces = SharedFaces(len(images)) if unfitted or painting.benign or painting.vary else None
 
     def __getitem__(self, sample: Sample) -> tuple[torch.Tensor, ...]:
         image, label = self.images[sample.row], self.labels[sample.row]
